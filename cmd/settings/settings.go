@@ -1,0 +1,75 @@
+// Package settings reads a program's configuration: a YAML file, the
+// environment (PWB_…) and flags, of which the later wins. Every key is a flag,
+// so that the flag's usage documents it; a key that is not one is an error.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+)
+
+// FileFlag is the flag that names the configuration file. It is no key.
+const FileFlag = "config"
+
+// Load fills into, a pointer to a struct with mapstructure tags, from the
+// flags' defaults, the file, the environment and the flags that were given. The
+// file is the one that --config names, or else defaultFile if it is there.
+func Load(flags *pflag.FlagSet, defaultFile string, into any) error {
+	v := viper.New()
+	var bindErr error
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Name != FileFlag && f.Name != "help" {
+			bindErr = errors.Join(bindErr, v.BindPFlag(f.Name, f))
+		}
+	})
+	if bindErr != nil {
+		return bindErr
+	}
+	v.SetEnvPrefix("PWB")
+	v.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
+	v.AutomaticEnv()
+
+	file, named := defaultFile, false
+	if f := flags.Lookup(FileFlag); f != nil && f.Value.String() != "" {
+		file, named = f.Value.String(), true
+	}
+	v.SetConfigFile(file)
+	v.SetConfigType("yaml")
+	if err := v.ReadInConfig(); err != nil && (named || !errors.Is(err, fs.ErrNotExist)) {
+		return fmt.Errorf("read the configuration %s: %w", file, err)
+	}
+	if err := v.UnmarshalExact(into); err != nil {
+		return fmt.Errorf("configuration (file %s, environment, flags): %w", file, err)
+	}
+	return nil
+}
+
+// LogFlags adds the keys that NewLogger reads.
+func LogFlags(flags *pflag.FlagSet) {
+	flags.String("log-level", "info", "least `level` to log: debug, info, warn or error")
+	flags.String("log-format", "text", "`form` of log lines: text or json")
+}
+
+// NewLogger makes the logger that the two keys describe, on standard error.
+func NewLogger(level, format string) (*slog.Logger, error) {
+	var o slog.HandlerOptions
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("log-level %q is not debug, info, warn or error", level)
+	}
+	o.Level = l
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, &o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, &o)), nil
+	}
+	return nil, fmt.Errorf("log-format %q is not text or json", format)
+}

@@ -1,0 +1,43 @@
+package roster
+
+// Account is one user as a node sees it. The server decides every field; a
+// node's policy may refuse or override some of them when it renders.
+type Account struct {
+	// ID names the subject for ever, also across renames. It is the SCIM id.
+	ID string `json:"-"`
+	// Name is the POSIX login name, see CheckName.
+	Name string `json:"name"`
+	// UID and GID are the user's number and that of the primary group.
+	UID uint32 `json:"uid"`
+	GID uint32 `json:"gid"`
+	// Gecos is the full name, Home an absolute path, Shell an absolute path.
+	Gecos string `json:"gecos,omitempty"`
+	Home  string `json:"home"`
+	Shell string `json:"shell"`
+	// Hash is a crypt(5) password hash, or empty for an account without one.
+	Hash string `json:"hash,omitempty"`
+	// Locked accounts stay resolvable but can log in by no means.
+	Locked bool `json:"locked,omitempty"`
+	// Expire is the day on which the account expires, in days since
+	// 1970-01-01 as in shadow(5); 0 means never.
+	Expire int64 `json:"expire,omitempty"`
+}
+
+// PrivateGroup reports whether the account brings a group of its own, with its
+// own name and number and no members: the user private group scheme. An account
+// whose GID is not its UID has an existing group as its primary one.
+func (a Account) PrivateGroup() bool { return a.GID == a.UID }
+
+// Group is a group without its members, which are rows of their own: adding one
+// member then costs the same in a group of ten and in one of 100,000.
+type Group struct {
+	ID   string `json:"-"`
+	Name string `json:"name"`
+	GID  uint32 `json:"gid"`
+}
+
+// Member says that an account belongs to a group.
+type Member struct {
+	GroupID   string
+	AccountID string
+}

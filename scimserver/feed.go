@@ -1,0 +1,208 @@
+package scimserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"pwb/roster"
+)
+
+// maxDelta is the most changes that are sent as a delta, which is collected in
+// memory; an agent that is further behind takes a snapshot, which is not.
+const maxDelta = 100_000
+
+// StreamType is the media type of the feed's answers.
+const StreamType = "application/x-ndjson"
+
+// forNodes lets agents alone through: the feed holds password hashes.
+func (s *Server) forNodes(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, err := s.authenticate(r, ScopeNodeAdmin); err != nil {
+			status := authStatus(w, err)
+			if status == http.StatusInternalServerError {
+				s.log.Error("cannot check a node's token", "error", err)
+				err = errors.New("the server's log says why")
+			}
+			plain(w, status, err.Error())
+			return
+		}
+		err := h(w, r)
+		var bad *badRequest
+		switch {
+		case err == nil, r.Context().Err() != nil:
+		case errors.As(err, &bad):
+			plain(w, http.StatusBadRequest, bad.Error())
+		case errors.Is(err, ErrUnknownPosition):
+			plain(w, http.StatusGone, "this position is not known here: take /sync/v1/snapshot")
+		case errors.Is(err, errBusy), errors.Is(err, ErrClosed):
+			w.Header().Set("Retry-After", "2")
+			plain(w, http.StatusServiceUnavailable, err.Error())
+		default:
+			s.log.Error("the feed failed", "path", r.URL.Path, "node", nodeName(r), "error", err)
+			plain(w, http.StatusInternalServerError, "the server's log says why")
+		}
+	}
+}
+
+type badRequest struct{ reason string }
+
+func (e *badRequest) Error() string { return e.reason }
+
+var errBusy = errors.New("other snapshots are being sent; try again")
+
+// nodeName is the name by which a node introduces itself, shown only.
+func nodeName(r *http.Request) string {
+	name := r.Header.Get("Pwb-Node")
+	return name[:min(len(name), 80)]
+}
+
+// serveChanges is GET /sync/v1/changes?epoch=E&after=S&sum=H&wait=30s: the delta
+// after that position, as soon as there is one; 204 when the wait ends before,
+// 410 when the position is not one to continue from.
+func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	after, err := roster.ParsePosition(q.Get("epoch") + "/" + q.Get("after") + "/" + q.Get("sum"))
+	if err != nil {
+		return &badRequest{err.Error()}
+	}
+	wait := time.Duration(0)
+	if text := q.Get("wait"); text != "" {
+		if wait, err = time.ParseDuration(text); err != nil || wait < 0 {
+			return &badRequest{fmt.Sprintf("wait %.20q is not a duration such as 30s", text)}
+		}
+	}
+	wait = min(wait, s.cfg.MaxWait)
+	allow(w, wait)
+	timeout := time.NewTimer(wait)
+	defer timeout.Stop()
+	for {
+		moved := s.store.Moved()
+		to, changes, err := s.delta(r.Context(), after)
+		if err != nil {
+			return err
+		}
+		if to != after {
+			return send(w, r, &after, to, func(yield func(roster.Change) error) error {
+				for _, c := range changes {
+					if err := yield(c); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		if wait == 0 {
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-timeout.C:
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		case <-s.ending.Done():
+			return ErrClosed
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+	}
+}
+
+func (s *Server) delta(ctx context.Context, after roster.Position) (to roster.Position, changes []roster.Change, err error) {
+	err = s.store.View(ctx, func(v View) error {
+		to, err = v.Position()
+		if err != nil {
+			return err
+		}
+		if to.Epoch == after.Epoch && to.Seq-after.Seq > maxDelta {
+			return ErrUnknownPosition
+		}
+		return v.Changes(after, func(c roster.Change) error {
+			changes = append(changes, c)
+			return nil
+		})
+	})
+	return to, changes, err
+}
+
+// serveSnapshot is GET /sync/v1/snapshot: the whole roster.
+func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) error {
+	select {
+	case s.streams <- struct{}{}:
+		defer func() { <-s.streams }()
+	default:
+		return errBusy
+	}
+	return s.store.View(r.Context(), func(v View) error {
+		to, err := v.Position()
+		if err != nil {
+			return err
+		}
+		return send(w, r, nil, to, v.Snapshot)
+	})
+}
+
+// send writes a stream. Once it has begun an error can only cut it, which the
+// agent sees by the missing trailer.
+func send(w http.ResponseWriter, r *http.Request, from *roster.Position, to roster.Position, each func(func(roster.Change) error) error) error {
+	w.Header().Set("Content-Type", StreamType)
+	w.Header().Add("Vary", "Accept-Encoding")
+	var body io.Writer = w
+	if acceptsGzip(r) {
+		w.Header().Set("Content-Encoding", "gzip")
+		z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
+		if err != nil {
+			return err
+		}
+		defer z.Close() // cut streams end here; whole ones below, where errors count
+		body = z
+	}
+	out, err := roster.NewWriter(body, from, to)
+	if err != nil {
+		return cut(err)
+	}
+	n := 0
+	err = each(func(c roster.Change) error {
+		// A slow reader is fine, one that stands still is not.
+		if n++; n%1024 == 0 {
+			allow(w, 0)
+		}
+		return out.Write(c)
+	})
+	if err == nil {
+		err = out.Close()
+	}
+	if z, ok := body.(*gzip.Writer); ok && err == nil {
+		err = z.Close()
+	}
+	return cut(err)
+}
+
+// cut ends the connection for an error after the answer has begun.
+func cut(err error) error {
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+// acceptsGzip reads Accept-Encoding (RFC 9110 §12.5.3) as far as agents use it.
+func acceptsGzip(r *http.Request) bool {
+	for _, part := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
+		coding, params, _ := strings.Cut(part, ";")
+		if strings.EqualFold(strings.TrimSpace(coding), "gzip") {
+			q, ok := strings.CutPrefix(strings.TrimSpace(params), "q=")
+			weight, err := strconv.ParseFloat(q, 64)
+			return !ok || err == nil && weight > 0
+		}
+	}
+	return false
+}

@@ -1,0 +1,184 @@
+package scimserver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"strings"
+	"time"
+
+	"pwb/roster"
+)
+
+// Config is what a Server needs. Zero fields get the defaults named here.
+type Config struct {
+	Store Store
+	// Log receives what administrators should see; nil discards it.
+	Log *slog.Logger
+	// BaseURL is the scheme and host under which clients reach the server, for
+	// the absolute URLs in SCIM answers. Empty: what the request names.
+	BaseURL string
+	// StartUID is the least uid and gid to give, default and least 1000.
+	StartUID uint32
+	// HomeDir is the directory in which homes lie, default /home.
+	HomeDir string
+	// Shell is the login shell of new accounts, default /bin/bash.
+	Shell string
+	// HashRounds is the cost of a password hash ($6$), default 100,000.
+	HashRounds int
+	// Local is what the server's own host rules out for new accounts; nil
+	// rules out nothing.
+	Local *Local
+	// MaxBody is the most bytes of a SCIM request, default 16 MiB.
+	MaxBody int64
+	// PageSize is how many resources a list answers with when the client does
+	// not say, default 100; MaxPageSize the most it answers with, default 1000.
+	PageSize, MaxPageSize int
+	// MaxWait bounds a long poll, default 60 s.
+	MaxWait time.Duration
+}
+
+func (c *Config) setDefaults() error {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.BaseURL = strings.TrimRight(c.BaseURL, "/")
+	c.StartUID = cmp.Or(c.StartUID, roster.MinID)
+	c.HomeDir = cmp.Or(c.HomeDir, "/home")
+	c.Shell = cmp.Or(c.Shell, "/bin/bash")
+	c.HashRounds = cmp.Or(c.HashRounds, 100_000)
+	c.MaxBody = cmp.Or(c.MaxBody, 16<<20)
+	c.PageSize = cmp.Or(c.PageSize, 100)
+	c.MaxPageSize = cmp.Or(c.MaxPageSize, 1000)
+	c.MaxWait = cmp.Or(c.MaxWait, 60*time.Second)
+	if c.Local == nil {
+		c.Local = &Local{}
+	}
+	return checkLedgerConfig(c)
+}
+
+// Server answers /scim/v2, /sync/v1, /healthz and /readyz. It is an
+// http.Handler; whoever owns the listener owns TLS and shutdown.
+type Server struct {
+	cfg     Config
+	log     *slog.Logger
+	store   Store
+	mux     *http.ServeMux
+	hashing chan struct{} // holds one element for each hash being computed
+	streams chan struct{} // likewise for each snapshot being sent
+	now     func() time.Time
+	ending  context.Context // ends when Drain is called
+	drain   context.CancelFunc
+}
+
+// New returns a server on cfg.Store, or says what is wrong with cfg.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg:     cfg,
+		log:     cfg.Log,
+		store:   cfg.Store,
+		mux:     http.NewServeMux(),
+		hashing: make(chan struct{}, runtime.NumCPU()),
+		streams: make(chan struct{}, 4),
+		now:     time.Now,
+	}
+	s.ending, s.drain = context.WithCancel(context.Background())
+	s.mux.HandleFunc("/scim/v2/", s.serveSCIM)
+	s.mux.HandleFunc("GET /sync/v1/changes", s.forNodes(s.serveChanges))
+	s.mux.HandleFunc("GET /sync/v1/snapshot", s.forNodes(s.serveSnapshot))
+	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "alive") })
+	s.mux.HandleFunc("GET /readyz", s.serveReady)
+	return s, nil
+}
+
+// Drain ends the long polls, so that a graceful shutdown need not wait for them.
+func (s *Server) Drain() { s.drain() }
+
+// Times a connection may take for what it is doing; a long poll adds its wait.
+const (
+	readTime  = 30 * time.Second
+	writeTime = 30 * time.Second
+)
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	allow(w, 0)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	s.mux.ServeHTTP(w, r)
+}
+
+// allow gives the connection time to read the request and write the answer,
+// counted from now. Test recorders have no deadlines, hence no error is told.
+func allow(w http.ResponseWriter, wait time.Duration) {
+	rc := http.NewResponseController(w)
+	now := time.Now()
+	_ = rc.SetReadDeadline(now.Add(wait + readTime))
+	_ = rc.SetWriteDeadline(now.Add(wait + writeTime))
+}
+
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+	err := s.store.View(r.Context(), func(v View) error {
+		_, err := v.Position()
+		return err
+	})
+	if err != nil {
+		s.log.Error("not ready: the store does not answer", "error", err)
+		plain(w, http.StatusServiceUnavailable, "the store does not answer; the server's log says why")
+		return
+	}
+	plain(w, http.StatusOK, "ready")
+}
+
+func plain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n")) // a client that has gone needs no answer
+}
+
+// authenticate returns the request's token, given as Bearer (RFC 6750) or as
+// the password of Basic (RFC 7617), if it has one of the scopes.
+func (s *Server) authenticate(r *http.Request, scopes ...Scope) (Token, error) {
+	text := ""
+	if _, password, ok := r.BasicAuth(); ok {
+		text = password
+	} else if scheme, rest, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		text = strings.TrimSpace(rest)
+	}
+	if text == "" {
+		return Token{}, errNoToken
+	}
+	t, err := verifyToken(r.Context(), s.store, text, s.now())
+	if err != nil {
+		return Token{}, err
+	}
+	for _, scope := range scopes {
+		if t.Scope == scope {
+			return t, nil
+		}
+	}
+	return Token{}, errScope
+}
+
+var (
+	errNoToken = errors.New("the request has no token: send Authorization: Bearer TOKEN")
+	errScope   = errors.New("the token's scope does not cover this: make one with pwb-server token create --scope")
+)
+
+// authStatus is the HTTP status for what authenticate failed with.
+func authStatus(w http.ResponseWriter, err error) int {
+	switch {
+	case errors.Is(err, errNoToken), errors.Is(err, errBadToken):
+		w.Header().Set("WWW-Authenticate", `Bearer realm="pwb"`)
+		return http.StatusUnauthorized
+	case errors.Is(err, errScope):
+		return http.StatusForbidden
+	}
+	return http.StatusInternalServerError
+}

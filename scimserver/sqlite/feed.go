@@ -1,0 +1,183 @@
+package sqlite
+
+import (
+	"bytes"
+	"cmp"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"pwb/roster"
+	"pwb/scimserver"
+)
+
+// keepChanges is how many changes back a delta can begin; an agent that was
+// away for longer takes a snapshot.
+const keepChanges = 1 << 20
+
+// pruneEvery is how many changes pass between two prunings.
+const pruneEvery = 1 << 14
+
+func (v *view) Position() (roster.Position, error) {
+	m, err := v.readMeta()
+	return roster.Position{Epoch: m.epoch, Seq: m.seq, Sum: m.sum}, err
+}
+
+func (v *view) readMeta() (m meta, err error) {
+	var sum []byte
+	err = v.c.row(`SELECT epoch, seq, sum, horizon, cursor FROM meta`, nil, &m.epoch, &m.seq, &sum, &m.horizon, &m.cursor)
+	copy(m.sum[:], sum)
+	return m, err
+}
+
+func (v *view) Row(key string) (roster.Row, error) {
+	line, err := v.line(key)
+	if err != nil {
+		return roster.Row{}, err
+	}
+	if line == nil {
+		return roster.Row{}, scimserver.ErrNotFound
+	}
+	c, err := roster.ParseChange(line)
+	if err != nil {
+		return roster.Row{}, err
+	}
+	return c.Row()
+}
+
+// line returns the row's encoding, nil when it is gone, and ErrNotFound when
+// there never was one.
+func (v *view) line(key string) ([]byte, error) {
+	var line []byte
+	err := v.c.row(`SELECT line FROM roster WHERE key = ?`, []any{key}, &line)
+	return line, notFound(err)
+}
+
+func (v *view) Changes(after roster.Position, yield func(roster.Change) error) error {
+	m, err := v.readMeta()
+	if err != nil {
+		return err
+	}
+	if after.Epoch != m.epoch || after.Seq > m.seq || after.Seq < m.horizon {
+		return scimserver.ErrUnknownPosition
+	}
+	var sum []byte
+	switch err := v.c.row(`SELECT sum FROM positions WHERE seq = ?`, []any{after.Seq}, &sum); {
+	case errors.Is(err, sql.ErrNoRows):
+		return scimserver.ErrUnknownPosition
+	case err != nil:
+		return err
+	case !bytes.Equal(sum, after.Sum[:]):
+		return scimserver.ErrUnknownPosition
+	}
+	// The index on seq finds the few; they are put in the order of their keys here.
+	var changes []roster.Change
+	err = v.c.each(`SELECT key, line FROM roster WHERE seq > ?`, []any{after.Seq}, func(rows *sql.Rows) error {
+		var c roster.Change
+		err := rows.Scan(&c.Key, &c.Line)
+		changes = append(changes, c)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(changes, func(a, b roster.Change) int { return cmp.Compare(a.Key, b.Key) })
+	for _, c := range changes {
+		if err := yield(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *view) Snapshot(yield func(roster.Change) error) error {
+	return v.c.each(`SELECT key, line FROM roster WHERE line IS NOT NULL ORDER BY key`, nil, func(rows *sql.Rows) error {
+		var c roster.Change
+		if err := rows.Scan(&c.Key, &c.Line); err != nil {
+			return err
+		}
+		return yield(c)
+	})
+}
+
+func (t *tx) PutRow(r roster.Row) error {
+	key, line := r.Key(), r.Line()
+	if len(line) >= roster.MaxLine {
+		return fmt.Errorf("row %s has %d bytes, %d at most", key, len(line), roster.MaxLine-1)
+	}
+	old, err := t.line(key)
+	switch {
+	case errors.Is(err, scimserver.ErrNotFound):
+		if err := t.step(`INSERT INTO roster (seq, line, key) VALUES (?, ?, ?)`, string(line), key); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	case bytes.Equal(old, line):
+		return nil
+	default:
+		if err := t.step(`UPDATE roster SET seq = ?, line = ? WHERE key = ?`, string(line), key); err != nil {
+			return err
+		}
+		if old != nil {
+			t.meta.sum.Remove(old)
+		}
+	}
+	t.meta.sum.Add(line)
+	return nil
+}
+
+func (t *tx) DropRow(key string) error {
+	old, err := t.line(key)
+	switch {
+	case errors.Is(err, scimserver.ErrNotFound), err == nil && old == nil:
+		return nil
+	case err != nil:
+		return err
+	}
+	t.meta.sum.Remove(old)
+	return t.step(`UPDATE roster SET seq = ?, line = ? WHERE key = ?`, nil, key)
+}
+
+// step takes the next seq and runs a statement on it, the line and the key.
+func (t *tx) step(text string, line any, key string) error {
+	t.meta.seq++
+	_, err := t.c.exec(text, t.meta.seq, line, key)
+	return err
+}
+
+func (t *tx) loadMeta() (err error) {
+	t.meta, err = t.readMeta()
+	return err
+}
+
+// storeMeta ends a batch: the position that others will see.
+func (t *tx) storeMeta(seqBefore int64) error {
+	m := &t.meta
+	if m.seq != seqBefore {
+		if _, err := t.c.exec(`INSERT INTO positions (seq, sum) VALUES (?, ?)`, m.seq, m.sum[:]); err != nil {
+			return err
+		}
+		if m.seq/pruneEvery != seqBefore/pruneEvery {
+			if err := t.prune(m.seq - keepChanges); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := t.c.exec(`UPDATE meta SET seq = ?, sum = ?, horizon = ?, cursor = ?`, m.seq, m.sum[:], m.horizon, m.cursor)
+	return err
+}
+
+// prune forgets what only deltas from before horizon need.
+func (t *tx) prune(horizon int64) error {
+	if horizon <= t.meta.horizon {
+		return nil
+	}
+	t.meta.horizon = horizon
+	if _, err := t.c.exec(`DELETE FROM positions WHERE seq < ?`, horizon); err != nil {
+		return err
+	}
+	_, err := t.c.exec(`DELETE FROM roster WHERE seq <= ? AND line IS NULL`, horizon)
+	return err
+}

@@ -1,0 +1,225 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"pwb/scimserver"
+)
+
+// FileName is the store's file in the data directory.
+const FileName = "pwb.db"
+
+const (
+	// busyTimeout bounds the wait for a lock that another process holds.
+	busyTimeout = 10 * time.Second
+	// maxBatch is the most updates that share a commit.
+	maxBatch = 128
+	// pollOthers is how often commits of other processes are looked for.
+	pollOthers = 250 * time.Millisecond
+)
+
+// Store is the embedded store.
+type Store struct {
+	write, read *sql.DB
+	jobs        chan *job
+	readers     chan *conn
+
+	quit chan struct{} // closed by Close
+	done sync.WaitGroup
+
+	closeOnce sync.Once
+	closeErr  error
+
+	mu    sync.Mutex
+	moved chan struct{}
+	seq   int64 // announced last
+}
+
+var _ scimserver.Store = (*Store)(nil)
+
+// Open opens the store in dir, which it makes with mode 0700 when it is not
+// there. It refuses a directory that others may read, since the store holds
+// password hashes.
+func Open(ctx context.Context, dir string) (_ *Store, err error) {
+	path := filepath.Join(dir, FileName)
+	if err := prepareFile(dir, path); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open the store %s: %w", path, err)
+		}
+	}()
+	s := &Store{
+		jobs:  make(chan *job, maxBatch),
+		quit:  make(chan struct{}),
+		moved: make(chan struct{}),
+	}
+	if s.write, err = sql.Open("sqlite", dsn(path, false)); err != nil {
+		return nil, err
+	}
+	s.write.SetMaxOpenConns(1)
+	if s.read, err = sql.Open("sqlite", dsn(path, true)); err != nil {
+		return nil, errors.Join(err, s.write.Close())
+	}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.read.Close(), s.write.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) start(ctx context.Context) error {
+	if err := migrate(ctx, s.write); err != nil {
+		return err
+	}
+	w, err := newConn(ctx, s.write)
+	if err != nil {
+		return err
+	}
+	s.readers = make(chan *conn, 8+2*runtime.NumCPU())
+	for range cap(s.readers) {
+		c, err := newConn(ctx, s.read)
+		if err != nil {
+			return err
+		}
+		s.readers <- c
+	}
+	watch, err := newConn(ctx, s.read)
+	if err != nil {
+		return err
+	}
+	if err := watch.row("SELECT seq FROM meta", nil, &s.seq); err != nil {
+		return err
+	}
+	s.done.Go(func() { s.writer(w) })
+	s.done.Go(func() { s.watchOthers(watch) })
+	return nil
+}
+
+func prepareFile(dir, path string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("look at the data directory: %w", err)
+	}
+	if info.Mode()&0o077 != 0 {
+		return fmt.Errorf("data directory %s has mode %#o, so that others can reach password hashes in it: chmod 0700 it", dir, info.Mode().Perm())
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("make the store's file: %w", err)
+	}
+	return f.Close()
+}
+
+func dsn(path string, readOnly bool) string {
+	q := url.Values{
+		"_pragma": {
+			fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
+			"journal_mode(WAL)",
+			"synchronous(FULL)",
+			"foreign_keys(1)",
+			"trusted_schema(0)",
+			"temp_store(MEMORY)",
+		},
+		"_txlock": {"immediate"},
+	}
+	if readOnly {
+		q.Add("_pragma", "query_only(1)")
+	}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+// View implements scimserver.Store.
+func (s *Store) View(ctx context.Context, fn func(scimserver.View) error) (err error) {
+	var c *conn
+	select {
+	case c = <-s.readers:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.quit:
+		return scimserver.ErrClosed
+	}
+	defer func() { s.readers <- c }()
+	if _, err := c.exec("BEGIN"); err != nil {
+		return fmt.Errorf("begin to read: %w", err)
+	}
+	defer func() { // also when fn panics: the connection is used again
+		if _, end := c.exec("ROLLBACK"); end != nil && err == nil {
+			err = fmt.Errorf("end reading: %w", end)
+		}
+	}()
+	return fn(&view{c})
+}
+
+// Moved implements scimserver.Store.
+func (s *Store) Moved() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.moved
+}
+
+func (s *Store) announce(seq int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if seq <= s.seq {
+		return
+	}
+	s.seq = seq
+	close(s.moved)
+	s.moved = make(chan struct{})
+}
+
+// watchOthers announces what other processes commit.
+func (s *Store) watchOthers(c *conn) {
+	defer c.close()
+	tick := time.NewTicker(pollOthers)
+	defer tick.Stop()
+	var last int64
+	for {
+		select {
+		case <-s.quit:
+			return
+		case <-tick.C:
+		}
+		// A failure here is met again, and told, by whoever reads next.
+		var version, seq int64
+		if c.row("PRAGMA data_version", nil, &version) != nil || version == last {
+			continue
+		}
+		if c.row("SELECT seq FROM meta", nil, &seq) == nil {
+			last = version
+			s.announce(seq)
+		}
+	}
+}
+
+// Close implements scimserver.Store.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		close(s.quit)
+		s.done.Wait()
+		var errs []error
+		for range cap(s.readers) {
+			errs = append(errs, (<-s.readers).close())
+		}
+		errs = append(errs, s.read.Close(), s.write.Close())
+		if err := errors.Join(errs...); err != nil {
+			s.closeErr = fmt.Errorf("close the store: %w", err)
+		}
+	})
+	return s.closeErr
+}

@@ -1,0 +1,151 @@
+package sqlite
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"pwb/scimserver"
+)
+
+// view reads through a connection on which a transaction is open.
+type view struct{ c *conn }
+
+func notFound(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return scimserver.ErrNotFound
+	}
+	return err
+}
+
+const resourceColumns = `kind, id, name, coalesce(external_id, ''), coalesce(display, ''), version, created, modified, doc`
+
+func scanResource(scan func(...any) error) (r scimserver.Resource, err error) {
+	var created, modified int64
+	err = scan(&r.Kind, &r.ID, &r.Name, &r.ExternalID, &r.Display, &r.Version, &created, &modified, &r.Doc)
+	r.Created, r.Modified = fromMilli(created), fromMilli(modified)
+	return r, err
+}
+
+func fromMilli(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+func (v *view) Resource(kind scimserver.Kind, id string) (scimserver.Resource, error) {
+	r, err := scanResource(func(into ...any) error {
+		return v.c.row(`SELECT `+resourceColumns+` FROM resources WHERE id = ? AND kind = ?`, []any{id, kind}, into...)
+	})
+	return r, notFound(err)
+}
+
+// find holds, for each field of a query, the condition that uses its index.
+var find = []struct {
+	value        func(scimserver.Query) string
+	count, pages string
+}{
+	{func(q scimserver.Query) string { return q.ID }, findCount + ` AND id = ?`, findPages + ` AND id = ?` + findOrder},
+	{func(q scimserver.Query) string { return q.Name }, findCount + ` AND name = ?`, findPages + ` AND name = ?` + findOrder},
+	{func(q scimserver.Query) string { return q.ExternalID }, findCount + ` AND external_id = ?`, findPages + ` AND external_id = ?` + findOrder},
+	{func(q scimserver.Query) string { return q.Display }, findCount + ` AND display = ?`, findPages + ` AND display = ?` + findOrder},
+}
+
+const (
+	findCount = `SELECT count(*) FROM resources WHERE kind = ?`
+	findPages = `SELECT ` + resourceColumns + ` FROM resources WHERE kind = ?`
+	findOrder = ` ORDER BY num LIMIT ? OFFSET ?`
+)
+
+func (v *view) Find(kind scimserver.Kind, q scimserver.Query, yield func(scimserver.Resource) error) (total int, err error) {
+	count, pages, args := findCount, findPages+findOrder, []any{kind}
+	for _, f := range find {
+		if value := f.value(q); value != "" {
+			count, pages, args = f.count, f.pages, append(args, value)
+			break
+		}
+	}
+	if err := v.c.row(count, args, &total); err != nil {
+		return 0, err
+	}
+	if total == 0 || q.Limit <= 0 {
+		return total, nil
+	}
+	err = v.c.each(pages, append(args, q.Limit, q.Offset), func(rows *sql.Rows) error {
+		r, err := scanResource(rows.Scan)
+		if err != nil {
+			return err
+		}
+		return yield(r)
+	})
+	return total, err
+}
+
+func (v *view) Members(groupID string, yield func(scimserver.Ref) error) error {
+	return v.refs(`SELECT u.id, u.doc ->> '$.userName' FROM resources g
+		JOIN members m ON m.grp = g.num JOIN resources u ON u.num = m.usr
+		WHERE g.id = ? AND g.kind = 2 ORDER BY m.usr`, groupID, yield)
+}
+
+func (v *view) Memberships(userID string, yield func(scimserver.Ref) error) error {
+	return v.refs(`SELECT g.id, g.doc ->> '$.displayName' FROM resources u
+		JOIN members m ON m.usr = u.num JOIN resources g ON g.num = m.grp
+		WHERE u.id = ? AND u.kind = 1 ORDER BY m.grp`, userID, yield)
+}
+
+func (v *view) refs(query, id string, yield func(scimserver.Ref) error) error {
+	return v.c.each(query, []any{id}, func(rows *sql.Rows) error {
+		var ref scimserver.Ref
+		if err := rows.Scan(&ref.ID, &ref.Display); err != nil {
+			return err
+		}
+		return yield(ref)
+	})
+}
+
+func (v *view) IDOwner(number uint32) (scimserver.Entry, error) {
+	return v.entry(`SELECT subject, name, given FROM ledger_ids WHERE number = ? LIMIT 1`, number)
+}
+
+func (v *view) NameOwner(name string) (scimserver.Entry, error) {
+	return v.entry(`SELECT subject, name, given FROM ledger_names WHERE name = ?`, name)
+}
+
+func (v *view) entry(query string, key any) (e scimserver.Entry, err error) {
+	var given int64
+	err = v.c.row(query, []any{key}, &e.Subject, &e.Name, &given)
+	e.Given = fromMilli(given)
+	return e, notFound(err)
+}
+
+const tokenColumns = `id, name, scope, hash, created, expires`
+
+func scanToken(scan func(...any) error) (t scimserver.Token, err error) {
+	var created int64
+	var expires sql.NullInt64
+	var hash []byte
+	if err := scan(&t.ID, &t.Name, &t.Scope, &hash, &created, &expires); err != nil {
+		return t, err
+	}
+	if copy(t.Hash[:], hash) != len(t.Hash) {
+		return t, fmt.Errorf("token %s: its hash has %d bytes", t.ID, len(hash))
+	}
+	t.Created = fromMilli(created)
+	if expires.Valid {
+		t.Expires = fromMilli(expires.Int64)
+	}
+	return t, nil
+}
+
+func (v *view) Token(id string) (scimserver.Token, error) {
+	t, err := scanToken(func(into ...any) error {
+		return v.c.row(`SELECT `+tokenColumns+` FROM tokens WHERE id = ?`, []any{id}, into...)
+	})
+	return t, notFound(err)
+}
+
+func (v *view) Tokens() (all []scimserver.Token, err error) {
+	err = v.c.each(`SELECT `+tokenColumns+` FROM tokens ORDER BY created, id`, nil, func(rows *sql.Rows) error {
+		t, err := scanToken(rows.Scan)
+		all = append(all, t)
+		return err
+	})
+	return all, err
+}

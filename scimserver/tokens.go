@@ -1,0 +1,107 @@
+package scimserver
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Scope says what a token is for. Each has one use: a leaked token of a node
+// cannot write users, and a provider's token cannot read hashes.
+type Scope string
+
+// The scopes of tokens.
+const (
+	// ScopeSCIM is for identity providers: all of /scim/v2.
+	ScopeSCIM Scope = "scim"
+	// ScopeNodeAdmin is for agents, which run as root: /sync/v1 and /nss/v1.
+	ScopeNodeAdmin Scope = "node-admin"
+	// ScopeNodeUser is for everybody on a node: /nss/v1 without shadow.
+	ScopeNodeUser Scope = "node-user"
+	// ScopeOperator is for people and tools that watch and steer the server.
+	ScopeOperator Scope = "operator"
+)
+
+// ParseScope reads a scope's name.
+func ParseScope(s string) (Scope, error) {
+	switch sc := Scope(s); sc {
+	case ScopeSCIM, ScopeNodeAdmin, ScopeNodeUser, ScopeOperator:
+		return sc, nil
+	}
+	return "", fmt.Errorf("scope %q is not one of scim, node-admin, node-user, operator", s)
+}
+
+// Token is what the store knows of a token: never the token itself.
+type Token struct {
+	// ID is the public part of the token, which finds it.
+	ID string
+	// Name is the administrator's, unique.
+	Name  string
+	Scope Scope
+	// Hash is the SHA-256 of the secret part. The secret has 256 random bits,
+	// so that a slow hash would add nothing.
+	Hash [sha256.Size]byte
+	// Created and Expires; a zero Expires means never.
+	Created, Expires time.Time
+}
+
+const tokenPrefix = "pwb"
+
+// NewToken makes a token: pwb_ID_SECRET, 56 characters of which 43 are the
+// secret's. The text is shown once and then known to its holder only.
+// A zero life means that it never expires.
+func NewToken(name string, scope Scope, now time.Time, life time.Duration) (Token, string, error) {
+	if name == "" || len(name) > 100 || strings.ContainsFunc(name, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+		return Token{}, "", fmt.Errorf("token name %.120q must have 1 to 100 characters and no control characters", name)
+	}
+	if _, err := ParseScope(string(scope)); err != nil {
+		return Token{}, "", err
+	}
+	var random [6 + 32]byte
+	rand.Read(random[:]) // never fails, see crypto/rand
+	// The id is cut from the base64 alphabet that has no '_'.
+	id := strings.NewReplacer("+", "x", "/", "y").Replace(base64.StdEncoding.EncodeToString(random[:6]))
+	secret := base64.RawURLEncoding.EncodeToString(random[6:])
+	t := Token{ID: id, Name: name, Scope: scope, Hash: sha256.Sum256([]byte(secret)), Created: now}
+	if life > 0 {
+		t.Expires = now.Add(life)
+	}
+	return t, tokenPrefix + "_" + id + "_" + secret, nil
+}
+
+var errBadToken = errors.New("the token is unknown, revoked or expired")
+
+// verifyToken returns the token that text is. It fails with errBadToken, whatever is
+// wrong with it, or with a fault of the store.
+func verifyToken(ctx context.Context, s Store, text string, now time.Time) (Token, error) {
+	prefix, rest, _ := strings.Cut(text, "_")
+	id, secret, _ := strings.Cut(rest, "_")
+	if prefix != tokenPrefix || id == "" || len(id) > 32 || secret == "" || len(secret) > 128 {
+		return Token{}, errBadToken
+	}
+	var t Token
+	err := s.View(ctx, func(v View) (err error) {
+		t, err = v.Token(id)
+		return err
+	})
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Token{}, errBadToken
+	case err != nil:
+		return Token{}, fmt.Errorf("look up a token: %w", err)
+	}
+	got := sha256.Sum256([]byte(secret))
+	if subtle.ConstantTimeCompare(got[:], t.Hash[:]) != 1 {
+		return Token{}, errBadToken
+	}
+	if !t.Expires.IsZero() && !now.Before(t.Expires) {
+		return Token{}, errBadToken
+	}
+	return t, nil
+}
