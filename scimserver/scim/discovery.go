@@ -16,7 +16,7 @@ type ProviderOptions struct {
 }
 
 // SchemaDocuments returns the documents of /Schemas (RFC 7643 §7), the resource
-// types' schemas first. Like those of the other functions here they are new
+// types' schemas first, those of the discovery documents last. Like those of the other functions here they are new
 // each time and the caller's own. base is the URL the server is reached under,
 // with or without a slash at its end.
 func SchemaDocuments(base string) []Resource {
@@ -26,6 +26,9 @@ func SchemaDocuments(base string) []Resource {
 		for _, x := range t.Extensions {
 			docs = append(docs, schemaDocument(base, x))
 		}
+	}
+	for _, s := range metaSchemas {
+		docs = append(docs, schemaDocument(base, s))
 	}
 	return docs
 }

@@ -13,19 +13,19 @@ type editor struct {
 	t       *ResourceType
 	before  Resource
 	out     Resource
-	touched map[string]bool // top-level names written to
+	touched []string // top-level names written to
 	edits   []memberEdit
 }
 
 func newEditor(t *ResourceType, r Resource) *editor {
 	out := make(Resource, len(r)+1)
 	maps.Copy(out, r)
-	return &editor{t: t, before: r, out: out, touched: make(map[string]bool)}
+	return &editor{t: t, before: r, out: out}
 }
 
 // changed reports whether any value is different from what it was.
 func (e *editor) changed() bool {
-	for name := range e.touched {
+	for _, name := range e.touched {
 		if !equal(e.before[name], e.out[name]) {
 			return true
 		}
@@ -33,14 +33,20 @@ func (e *editor) changed() bool {
 	return false
 }
 
+func (e *editor) touch(name string) {
+	if !slices.Contains(e.touched, name) {
+		e.touched = append(e.touched, name)
+	}
+}
+
 // put stores the new value of an attribute; nil removes it.
 func (e *editor) put(g Target, v any) {
 	if g.Schema == nil {
-		e.touched[g.Attr.Name] = true
+		e.touch(g.Attr.Name)
 		putOrDelete(e.out, g.Attr.Name, v)
 		return
 	}
-	e.touched[g.Schema.ID] = true
+	e.touch(g.Schema.ID)
 	data := copyOf(e.out[g.Schema.ID])
 	putOrDelete(data, g.Attr.Name, v)
 	if len(data) == 0 {

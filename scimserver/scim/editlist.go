@@ -99,7 +99,11 @@ func (at place) changeElements(kind OpKind, old []any, value any) (any, error) {
 		return a.withoutSub(old, chosen, at.Sub), nil
 	case value == nil: // add of nothing
 		return orNil(old), nil
-	case matched == 0:
+	}
+	if list, ok := value.([]any); ok && len(list) == 1 && at.Sub == nil {
+		value = list[0] // one element is asked for, so one in a list will do
+	}
+	if matched == 0 {
 		created, err := at.create(value)
 		if err != nil || created == nil {
 			return orNil(old), err

@@ -330,7 +330,7 @@ func excerpt(s string) string {
 	const limit = 64
 	if len(s) > limit {
 		cut := limit
-		for !utf8.RuneStart(s[cut]) {
+		for cut > 0 && !utf8.RuneStart(s[cut]) {
 			cut--
 		}
 		s = s[:cut] + "…"

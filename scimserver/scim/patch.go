@@ -149,8 +149,8 @@ func mutability(format string, args ...any) error {
 // whether anything is different afterwards. It does all or nothing: r is never
 // written to, and members, where operations on a group's members go, is called
 // only when everything else has succeeded. members may be nil for a type without
-// members. values of out are checked as [ResourceType.Normalize] checks them,
-// and its schemas are set.
+// members. The values of out are checked as [ResourceType.Normalize] checks
+// them, and its schemas are set.
 //
 // Where the standard leaves room, or providers do not keep to it:
 //
@@ -168,6 +168,7 @@ func mutability(format string, args ...any) error {
 //   - add and replace of attr[filter] and attr[filter].sub create the element
 //     when there is none and the filter consists of eq comparisons; else it is
 //     400 noTarget. replace of attr[filter] keeps what the filter said.
+//   - A sub-attribute of several values without a filter means that of each.
 //   - An element left with nothing but type, primary or display by a remove is
 //     removed.
 //   - A newly primary element makes the others not primary.
