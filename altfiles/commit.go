@@ -1,0 +1,191 @@
+package altfiles
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+)
+
+// Commit writes what the plan changes: shadow first, then group, then passwd,
+// each by a rename, so that a reader sees the old file or the new one. All are
+// complete and durable beside their targets before the first is renamed, and
+// the manifest claims them by then. A file whose bytes, mode and owner are
+// right is not touched; if all are, nothing is.
+//
+// When it fails before the first rename, nothing has changed. The error says
+// otherwise which files are new; the next Plan and Commit repair what is
+// missing. Temporary files of a pass that was killed are removed.
+//
+// It fails with ErrBusy when another process commits, with ErrStale when the
+// files are neither those that were planned against nor already as they shall
+// be, and with a *ForeignError when something else is in their place.
+func (p *Plan) Commit() (err error) {
+	state, err := openState(p.r.cfg.StateDir, p.Changed())
+	if errors.Is(err, fs.ErrNotExist) && !p.Changed() {
+		return nil // three empty files that shall be empty
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, state.Close()) }()
+	release, err := state.lock(lockName)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+
+	d, err := openDir(p.r.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if d.id != p.dir {
+		return fmt.Errorf("directory %s: %w: plan again", d.path, ErrStale)
+	}
+	m, err := readManifest(state)
+	if err != nil {
+		return err
+	}
+	if err := p.sweep(state, d); err != nil {
+		return err
+	}
+	todo, err := p.todo(d, m)
+	if err != nil {
+		return err
+	}
+	return p.write(state, d, m, todo)
+}
+
+// sweep removes what killed passes left in both directories.
+func (p *Plan) sweep(state, d *dir) error {
+	left, err := d.leftovers(shadowName, groupName, passwdName)
+	if err != nil {
+		return err
+	}
+	if err := d.sweep(left, p.r.step); err != nil {
+		return err
+	}
+	if left, err = state.leftovers(manifestName); err != nil {
+		return err
+	}
+	return state.sweep(left, p.r.step)
+}
+
+// todo is which files are to be written, seen anew: time has passed since the
+// plan was made.
+func (p *Plan) todo(d *dir, m *manifest) ([]*plannedFile, error) {
+	var todo []*plannedFile
+	for i := range p.files {
+		f := &p.files[i]
+		st, err := d.inspect(f.name)
+		if err != nil {
+			return nil, err
+		}
+		right := f.right
+		if st != f.was {
+			if right, err = f.check(d, st); err != nil {
+				return nil, err
+			}
+			if !right {
+				return nil, fmt.Errorf("%s: %w: plan again", filepath.Join(d.path, f.name), ErrStale)
+			}
+		}
+		if right {
+			continue
+		}
+		if err := m.checkOurs(d, f.name, st); err != nil {
+			return nil, err
+		}
+		todo = append(todo, f)
+	}
+	return todo, nil
+}
+
+// write does the work: claim, draft, publish, settle.
+func (p *Plan) write(state, d *dir, m *manifest, todo []*plannedFile) (err error) {
+	if len(todo) == 0 {
+		return p.settle(state, d, m)
+	}
+	var drafts []*draft
+	defer func() {
+		if err != nil {
+			err = partly(err, drafts)
+		}
+		for _, dr := range drafts {
+			err = errors.Join(err, dr.discard())
+		}
+	}()
+	for _, f := range todo {
+		if f.gone {
+			continue
+		}
+		dr, err := d.draft(f.name, f.data, f.owner, p.r.step)
+		if err != nil {
+			return err
+		}
+		drafts = append(drafts, dr)
+		m.intend(d.path, f)
+	}
+	if err := m.write(state, p.r.step); err != nil {
+		return err
+	}
+	for _, dr := range drafts {
+		if err := dr.publish(); err != nil {
+			return err
+		}
+	}
+	for _, f := range todo {
+		if f.gone {
+			if err := d.remove(f.name, p.r.step); err != nil {
+				return err
+			}
+		}
+	}
+	return p.settle(state, d, m)
+}
+
+// partly says which files are new although an error came.
+func partly(err error, drafts []*draft) error {
+	var done []string
+	for _, dr := range drafts {
+		if dr.published {
+			done = append(done, dr.name)
+		}
+	}
+	if len(done) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w (new already: %s; the next pass does the rest)", err, strings.Join(done, ", "))
+}
+
+// remove removes a file durably.
+func (d *dir) remove(name string, step hook) error {
+	if err := step("remove "+name, func() error { return d.Remove(name) }); err != nil {
+		return fmt.Errorf("remove %s: %w", filepath.Join(d.path, name), err)
+	}
+	return d.sync(name, step)
+}
+
+// settle notes in the manifest that what was intended is written, also for a
+// pass that was killed just before it could. Most times there is nothing to do.
+func (p *Plan) settle(state, d *dir, m *manifest) error {
+	change := false
+	for _, f := range p.files {
+		r := m.record(d.path, f.name)
+		switch {
+		case f.gone && r != (record{}):
+			m.set(d.path, f.name, record{})
+		case r.Intended != nil:
+			m.set(d.path, f.name, record{Written: contentOf(f.data)})
+		default:
+			continue
+		}
+		change = true
+	}
+	if !change {
+		return nil
+	}
+	return m.write(state, p.r.step)
+}

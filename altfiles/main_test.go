@@ -1,0 +1,139 @@
+package altfiles
+
+import (
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"pwb/roster"
+)
+
+// children are what this test binary does instead of testing when it runs
+// itself again with childEnv set.
+var children = map[string]func() error{
+	"killed":    killedChild,
+	"full disk": fullDiskChild,
+}
+
+const childEnv = "ALTFILES_CHILD"
+
+func TestMain(m *testing.M) {
+	child, ok := children[os.Getenv(childEnv)]
+	if !ok {
+		os.Exit(m.Run())
+	}
+	if err := child(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func each(rows []roster.Row) iter.Seq2[roster.Row, error] {
+	return func(yield func(roster.Row, error) bool) {
+		for _, row := range rows {
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+}
+
+// newRenderer makes a renderer below dir, with local files like a small node's.
+func newRenderer(tb testing.TB, dir string) *Renderer {
+	tb.Helper()
+	return newRendererWith(tb, dir, func(*Config) {})
+}
+
+func newRendererWith(tb testing.TB, dir string, change func(*Config)) *Renderer {
+	tb.Helper()
+	cfg := Config{
+		Dir: filepath.Join(dir, "lib"), StateDir: filepath.Join(dir, "state"),
+		PasswdFile: "testdata/etc/passwd", GroupFile: "testdata/etc/group",
+		Policy: DefaultPolicy(),
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+		tb.Fatal(err)
+	}
+	change(&cfg)
+	r, err := New(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return r
+}
+
+func plan(tb testing.TB, r *Renderer, rows []roster.Row) *Plan {
+	tb.Helper()
+	p, err := r.Plan(each(rows))
+	if err != nil {
+		tb.Fatalf("plan: %v", err)
+	}
+	return p
+}
+
+func commit(tb testing.TB, r *Renderer, rows []roster.Row) *Plan {
+	tb.Helper()
+	p := plan(tb, r, rows)
+	if err := p.Commit(); err != nil {
+		tb.Fatalf("commit: %v", err)
+	}
+	return p
+}
+
+// account, group and member make rows of a small roster; change alters them.
+func account(id, name string, uid uint32, change ...func(*roster.Account)) roster.Row {
+	a := &roster.Account{ID: id, Name: name, UID: uid, GID: uid, Gecos: name, Home: "/home/" + name, Shell: "/bin/bash", Hash: "$6$salt$" + name + "hash"}
+	for _, c := range change {
+		c(a)
+	}
+	return roster.Row{Account: a}
+}
+
+func group(id, name string, gid uint32) roster.Row {
+	return roster.Row{Group: &roster.Group{ID: id, Name: name, GID: gid}}
+}
+
+func member(group, account string) roster.Row {
+	return roster.Row{Member: &roster.Member{GroupID: group, AccountID: account}}
+}
+
+func locked(a *roster.Account) { a.Locked = true }
+
+// read is a file below the renderer's directory, or nothing if it is not there.
+func read(tb testing.TB, r *Renderer, name string) string {
+	tb.Helper()
+	data, err := os.ReadFile(filepath.Join(r.cfg.Dir, name))
+	if err != nil && !os.IsNotExist(err) {
+		tb.Fatal(err)
+	}
+	return string(data)
+}
+
+// noTemps fails when a temporary file was left behind.
+func noTemps(tb testing.TB, r *Renderer) {
+	tb.Helper()
+	for _, dir := range []string{r.cfg.Dir, r.cfg.StateDir} {
+		left, err := filepath.Glob(filepath.Join(dir, ".*"))
+		if err != nil || len(left) > 0 {
+			tb.Errorf("left behind: %v (%v)", left, err)
+		}
+	}
+}
+
+// scratch is a directory for a test, in memory where that can be had: the tests
+// here make some fifty thousand fsyncs, which a disk takes its time for.
+func scratch(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "altfiles-test-")
+	if err != nil {
+		return tb.TempDir()
+	}
+	tb.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			tb.Error(err)
+		}
+	})
+	return dir
+}

@@ -1,0 +1,259 @@
+package altfiles
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"time"
+
+	"pwb/roster"
+)
+
+// Config says where a Renderer reads and writes.
+type Config struct {
+	// Dir is the directory of passwd, group and shadow. It must exist, belong
+	// to root or the user we are, and be writable by its owner alone.
+	Dir string
+	// StateDir is where the manifest of what is ours lies, under the same
+	// conditions. Commit makes it when it is missing.
+	StateDir string
+	// PasswdFile and GroupFile are the node's own, /etc/passwd and /etc/group
+	// by default. They must not lie in Dir.
+	PasswdFile, GroupFile string
+	// ShadowGroup may read shadow: where GroupFile has it and we are root, the
+	// file is root:ShadowGroup 0640, else 0600. The default is "shadow".
+	ShadowGroup string
+	// Policy is what the node refuses or overrides.
+	Policy Policy
+}
+
+// Renderer renders rosters for one directory.
+type Renderer struct {
+	cfg   Config
+	rules *rules
+	step  hook
+	// today is the day it is, in days since 1970-01-01.
+	today func() int64
+}
+
+// New makes a Renderer. It fails when the configuration is incomplete or the
+// policy makes no sense; it does not look at the disk.
+func New(cfg Config) (*Renderer, error) {
+	if cfg.Dir == "" || cfg.StateDir == "" {
+		return nil, errors.New("altfiles: the directory of the files and that of the state must both be given")
+	}
+	if cfg.PasswdFile == "" {
+		cfg.PasswdFile = "/etc/passwd"
+	}
+	if cfg.GroupFile == "" {
+		cfg.GroupFile = "/etc/group"
+	}
+	if cfg.ShadowGroup == "" {
+		cfg.ShadowGroup = "shadow"
+	}
+	for _, path := range []*string{&cfg.Dir, &cfg.StateDir, &cfg.PasswdFile, &cfg.GroupFile} {
+		abs, err := filepath.Abs(*path)
+		if err != nil {
+			return nil, fmt.Errorf("altfiles: %w", err)
+		}
+		*path = abs
+	}
+	rules, err := cfg.Policy.rules()
+	if err != nil {
+		return nil, fmt.Errorf("altfiles: %w", err)
+	}
+	today := func() int64 { return time.Now().Unix() / (24 * 60 * 60) }
+	return &Renderer{cfg: cfg, rules: rules, step: runStep, today: today}, nil
+}
+
+// Plan is a rendering, and how it differs from what is on disk.
+type Plan struct {
+	r *Renderer
+	// dir is the directory that was looked at.
+	dir     inode
+	path    string
+	files   []plannedFile // in the order in which they are written
+	now     *verified
+	effect  roster.Effect
+	skipped int
+}
+
+// plannedFile is one of the three, as it is and as it shall be.
+type plannedFile struct {
+	name  string
+	data  []byte
+	owner owner
+	// gone says that the file shall not exist: a shadow of ours where the
+	// policy wants none any more.
+	gone bool
+	// was is the file as it was found, right whether it needs no writing.
+	was   stamp
+	right bool
+}
+
+// The files' names, in the order of writing. Until all are in place every
+// moment fails closed: a new account has its hash and groups before it exists,
+// a locked one is locked first.
+const (
+	shadowName = "shadow"
+	groupName  = "group"
+	passwdName = "passwd"
+)
+
+// Plan renders rows, which come in ascending order of their keys and are read
+// once, and works out what would change. It touches nothing.
+//
+// Rows that the policy refuses are left out and told by Effect. It fails, with
+// the files untouched, when rows yields an error or is out of order, when
+// Config.PasswdFile or GroupFile cannot be read, when something that is not
+// ours is in the way (*ForeignError), and when the rendered files do not pass
+// their own check, which would be a defect of this package.
+func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) {
+	d, err := openDir(r.cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if err := r.checkApart(d); err != nil {
+		return nil, err
+	}
+	m, err := r.manifest()
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{r: r, dir: d.id, path: d.path}
+	for _, name := range []string{shadowName, groupName, passwdName} {
+		f := plannedFile{name: name, gone: name == shadowName && !r.rules.shadow}
+		if f.gone && m.record(d.path, name) == (record{}) {
+			continue // whosever it is, it is no business of ours
+		}
+		if f.was, err = d.inspect(name); err != nil {
+			return nil, err
+		}
+		if err := m.checkOurs(d, name, f.was); err != nil {
+			return nil, err
+		}
+		p.files = append(p.files, f)
+	}
+	local, err := readLocal(r.cfg.PasswdFile, r.cfg.GroupFile)
+	if err != nil {
+		return nil, err
+	}
+	o, err := render(r.rules, local, rows, sizes{p.guess(passwdName), p.guess(groupName), p.guess(shadowName)})
+	if err != nil {
+		return nil, err
+	}
+	p.now, err = r.rules.verify(o, local)
+	if err != nil {
+		return nil, fmt.Errorf("the rendered files do not pass their check, which is a defect of pwb; nothing was written: %w", err)
+	}
+	p.skipped = o.skipped
+	data := map[string][]byte{passwdName: o.passwd, groupName: o.group, shadowName: o.shadow}
+	for i := range p.files {
+		f := &p.files[i]
+		f.data = data[f.name]
+		f.owner = r.owner(f.name, local)
+		if f.right, err = f.check(d, f.was); err != nil {
+			return nil, err
+		}
+	}
+	if p.effect, err = p.weigh(d); err != nil {
+		return nil, err
+	}
+	p.effect.Quarantined = o.quarantined
+	return p, nil
+}
+
+// guess is how large a file will be about, if it is about what it was.
+func (p *Plan) guess(name string) int {
+	f := p.file(name)
+	if f == nil || f.gone {
+		return 0
+	}
+	return int(f.was.size + f.was.size/64 + 4096)
+}
+
+// check reports whether the file, found as st, is as it shall be.
+func (f *plannedFile) check(d *dir, st stamp) (bool, error) {
+	if f.gone {
+		return !st.exists, nil
+	}
+	if !f.owner.holds(st) {
+		return false, nil
+	}
+	return d.holds(f.name, st, f.data)
+}
+
+// checkApart refuses to write where the node's own files lie.
+func (r *Renderer) checkApart(d *dir) error {
+	own, err := d.Stat(".")
+	if err != nil {
+		return fmt.Errorf("directory %s: %w", d.path, err)
+	}
+	for _, file := range []string{r.cfg.PasswdFile, r.cfg.GroupFile} {
+		other, err := os.Stat(filepath.Dir(file))
+		if err == nil && os.SameFile(own, other) {
+			return &ForeignError{d.path, "is where the node's own " + file + " lies", "choose another directory (--dir)"}
+		}
+	}
+	return nil
+}
+
+// manifest reads the manifest as it now is.
+func (r *Renderer) manifest() (_ *manifest, err error) {
+	state, err := openState(r.cfg.StateDir, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &manifest{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, state.Close()) }()
+	return readManifest(state)
+}
+
+// owner is whom a file shall belong to. Only root can give files away.
+func (r *Renderer) owner(name string, local *local) owner {
+	o := owner{os.Geteuid(), -1, 0o644}
+	if o.uid == 0 {
+		o.gid = 0
+	}
+	if name == shadowName {
+		o.perm = 0o600
+		if gid, ok := local.groups[r.cfg.ShadowGroup]; ok && o.uid == 0 {
+			o.gid, o.perm = int(gid), 0o640
+		}
+	}
+	return o
+}
+
+func (p *Plan) file(name string) *plannedFile {
+	for i := range p.files {
+		if p.files[i].name == name {
+			return &p.files[i]
+		}
+	}
+	return nil
+}
+
+// Effect is what the plan would do to the accounts and groups on disk.
+func (p *Plan) Effect() roster.Effect { return p.effect }
+
+// Skipped counts the memberships that are not rendered since their account or
+// their group is not.
+func (p *Plan) Skipped() int { return p.skipped }
+
+// Changed reports whether any file's bytes, mode or owner differ from what was
+// on disk. It can be true where Effect tells no difference, of the order of
+// lines for example.
+func (p *Plan) Changed() bool {
+	for _, f := range p.files {
+		if !f.right {
+			return true
+		}
+	}
+	return false
+}

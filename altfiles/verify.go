@@ -1,0 +1,207 @@
+package altfiles
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"pwb/roster"
+)
+
+// lines is a rendered file whose lines are found by their number, from 0, or by
+// their name.
+type lines struct {
+	data  []byte
+	at    []uint32 // where lines begin
+	names table
+}
+
+// newLines finds the lines of data. It fails for an empty line, for two of the
+// same name, and when the last line has no newline.
+func newLines(data []byte) (*lines, error) {
+	l, err := splitLines(data)
+	if err != nil {
+		return nil, err
+	}
+	l.names.reserve(l.count())
+	for i := range l.count() {
+		name := l.name(i)
+		if _, ok := l.find(name); ok {
+			return nil, fmt.Errorf("line %d is the second of %q", i+1, name)
+		}
+		l.names.add(hashOf(name), i)
+	}
+	return l, nil
+}
+
+// splitLines is newLines without the names: find finds nothing.
+func splitLines(data []byte) (*lines, error) {
+	l := &lines{data: data, at: make([]uint32, 0, bytes.Count(data, []byte{'\n'}))}
+	for at := 0; at < len(data); {
+		n := bytes.IndexByte(data[at:], '\n') + 1
+		if n <= 1 {
+			return nil, fmt.Errorf("line %d is empty or has no end", l.count()+1)
+		}
+		l.at = append(l.at, uint32(at))
+		at += n
+	}
+	return l, nil
+}
+
+func (l *lines) count() int { return len(l.at) }
+
+// line is the ith line without its newline.
+func (l *lines) line(i int) []byte {
+	line, _, _ := bytes.Cut(l.data[l.at[i]:], []byte{'\n'})
+	return line
+}
+
+func (l *lines) name(i int) []byte { return nameOf(l.data[l.at[i]:]) }
+
+func (l *lines) find(name []byte) (int, bool) {
+	return l.names.find(hashOf(name), func(i int) bool { return bytes.Equal(l.name(i), name) })
+}
+
+// verified are the three files, found good. Line i of shadow is that of line i
+// of passwd, which is how it is found; shadow has none where none is written.
+type verified struct{ passwd, group, shadow *lines }
+
+// verify parses what was rendered, as a name service would, and checks what
+// must hold of it whatever the roster said. It knows nothing of how the bytes
+// were made, apart from the policy. Extra care is due: libnss-extrausers stops
+// looking for a uid at the first line that is malformed.
+//
+// No error quotes a shadow line.
+func (r *rules) verify(o *rendering, local *local) (*verified, error) {
+	var v verified
+	var err error
+	if v.passwd, err = newLines(o.passwd); err != nil {
+		return nil, fmt.Errorf("passwd: %w", err)
+	}
+	if v.group, err = newLines(o.group); err != nil {
+		return nil, fmt.Errorf("group: %w", err)
+	}
+	if v.shadow, err = splitLines(o.shadow); err != nil {
+		return nil, fmt.Errorf("shadow: %w", err)
+	}
+	if r.shadow && v.shadow.count() != v.passwd.count() || !r.shadow && v.shadow.count() != 0 {
+		return nil, fmt.Errorf("shadow has %d lines, passwd %d", v.shadow.count(), v.passwd.count())
+	}
+
+	gids := make([]uint32, 0, v.group.count())
+	for i := range v.group.count() {
+		g, err := roster.ParseGroup(string(v.group.line(i)))
+		if err == nil {
+			err = r.verifyGroup(g, local, v.passwd)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("group: line %d: %w", i+1, err)
+		}
+		gids = append(gids, g.GID)
+	}
+	slices.Sort(gids)
+	if gid, ok := double(gids); ok {
+		return nil, fmt.Errorf("group: two groups have gid %d", gid)
+	}
+
+	uids := make([]uint32, 0, v.passwd.count())
+	for i := range v.passwd.count() {
+		p, err := roster.ParsePasswd(string(v.passwd.line(i)))
+		if err == nil {
+			err = r.verifyPasswd(p, local)
+		}
+		if _, ok := slices.BinarySearch(gids, p.GID); !ok && err == nil {
+			if _, ok := local.gids[p.GID]; !ok {
+				err = fmt.Errorf("gid %d is that of no group", p.GID)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("passwd: line %d: %w", i+1, err)
+		}
+		uids = append(uids, p.UID)
+		if r.shadow {
+			s, err := roster.ParseShadow(string(v.shadow.line(i)))
+			if err == nil {
+				err = r.verifyShadow(s, p)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("shadow: line %d: %w", i+1, err)
+			}
+		}
+	}
+	slices.Sort(uids)
+	if uid, ok := double(uids); ok {
+		return nil, fmt.Errorf("passwd: two accounts have uid %d", uid)
+	}
+	return &v, nil
+}
+
+// double finds a number that stands twice in an ascending list.
+func double(ids []uint32) (uint32, bool) {
+	for i := 1; i < len(ids); i++ {
+		if ids[i] == ids[i-1] {
+			return ids[i], true
+		}
+	}
+	return 0, false
+}
+
+func (r *rules) verifyGroup(g roster.GroupLine, local *local, passwd *lines) error {
+	if err := errors.Join(roster.CheckName(g.Name), r.checkNumber("gid", g.GID), local.checkGroup(g.Name, g.GID)); err != nil {
+		return err
+	}
+	if g.Password != "x" {
+		return errors.New("password field is not \"x\"")
+	}
+	for _, m := range g.Members {
+		if _, ok := passwd.find([]byte(m)); !ok {
+			return fmt.Errorf("member %q has no account", m)
+		}
+	}
+	return nil
+}
+
+func (r *rules) verifyPasswd(p roster.Passwd, local *local) error {
+	err := errors.Join(roster.CheckName(p.Name), r.checkNumber("uid", p.UID), r.checkNumber("gid", p.GID),
+		roster.CheckField(p.Gecos), checkHome(p.Home), checkPath(p.Shell))
+	if err != nil {
+		return err
+	}
+	password := "*"
+	if r.shadow {
+		password = "x"
+	}
+	_, named := local.users[p.Name]
+	_, numbered := local.uids[p.UID]
+	switch {
+	case p.Password != password:
+		return fmt.Errorf("password field is not %q", password)
+	case named || numbered:
+		return fmt.Errorf("%q or its uid %d is a local account's", p.Name, p.UID)
+	case !r.shells[p.Shell] && p.Shell != r.nologin:
+		return fmt.Errorf("shell %q is not allowed", p.Shell)
+	}
+	return nil
+}
+
+func (r *rules) verifyShadow(s roster.Shadow, p roster.Passwd) error {
+	switch {
+	case s.Name != p.Name:
+		return fmt.Errorf("it is that of %q, not of %q as in passwd", s.Name, p.Name)
+	case s.Password == "":
+		return fmt.Errorf("%q could log in without a password", s.Name)
+	case s.Expire < 0:
+		return fmt.Errorf("%q has the expiry day %d", s.Name, s.Expire)
+	}
+	why := hashFault(s.Password)
+	if why != "" {
+		// The mark of a locked account may come on top of the longest hash.
+		why = hashFault(strings.TrimPrefix(s.Password, "!"))
+	}
+	if why != "" {
+		return fmt.Errorf("password field of %q %s", s.Name, why)
+	}
+	return nil
+}

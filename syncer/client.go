@@ -1,0 +1,376 @@
+package syncer
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+
+	"pwb/roster"
+)
+
+// ClientConfig says which server a Client asks, and how patiently. A zero limit
+// takes its default.
+type ClientConfig struct {
+	// Server is the server's URL, a path prefix included: https, or http for a
+	// loopback host.
+	Server string
+	// TokenFile holds the node's token, alone. It is read at each request, so
+	// that it can be rotated; it must be a regular file of less than 4 KiB that
+	// only its owner can read.
+	TokenFile string
+	// CACert is a file of PEM certificates that are trusted instead of the
+	// system's; empty for the system's. It too is read at each request.
+	CACert string
+	// Node and Version are what the server knows this node and its agent by.
+	Node, Version string
+
+	// DialTimeout bounds connecting and, again, the TLS handshake. Default 10 s.
+	DialTimeout time.Duration
+	// HeaderTimeout bounds the time to the answer's header, on top of what the
+	// server was asked to wait. Default 30 s.
+	HeaderTimeout time.Duration
+	// IdleTimeout bounds the time without a byte while a body is read; reading
+	// it all may take longer. Default 30 s.
+	IdleTimeout time.Duration
+	// MaxBody is the most bytes a body may have, decompressed. Default 2 GiB.
+	MaxBody int64
+}
+
+// Client is the Source that speaks HTTP. It uses no proxy, keeps no cookies and
+// follows no redirects. Its methods may be called concurrently.
+//
+// Besides ErrNoChange and ErrResync, its errors are *StatusError for an answer
+// that is a refusal, and plain ones that say what could not be read or reached.
+// None of them holds the token.
+type Client struct {
+	cfg      ClientConfig
+	base     *url.URL
+	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
+	rendered atomic.Pointer[roster.Position]
+
+	mu        sync.Mutex // over the rest
+	ca        []byte     // what transport trusts
+	transport *http.Transport
+	resty     *resty.Client
+}
+
+var (
+	_ Source   = (*Client)(nil)
+	_ Reporter = (*Client)(nil)
+)
+
+// NewClient checks cfg and fills in its defaults. It reads no file and reaches
+// for no server.
+func NewClient(cfg ClientConfig) (*Client, error) {
+	base, err := url.Parse(cfg.Server)
+	if err != nil {
+		return nil, errors.New("the server's address is no URL; give one like https://pwb.example.com")
+	}
+	shown := base.Redacted()
+	switch {
+	case base.Host == "" || base.Opaque != "":
+		return nil, fmt.Errorf("the server's address %q has no host; give one like https://pwb.example.com", shown)
+	case base.User != nil || base.RawQuery != "" || base.Fragment != "":
+		return nil, fmt.Errorf("the server's address %q has a user, query or fragment; give scheme, host and path alone", shown)
+	case base.Scheme == "http" && !isLoopback(base.Hostname()):
+		return nil, fmt.Errorf("the server's address %q is not encrypted; use https (http is for localhost)", shown)
+	case base.Scheme != "https" && base.Scheme != "http":
+		return nil, fmt.Errorf("the server's address %q is not an https URL", shown)
+	case cfg.TokenFile == "":
+		return nil, errors.New("no token file is set; give the file that holds the node-admin token")
+	}
+	for _, h := range []string{cfg.Node, cfg.Version} {
+		if strings.ContainsFunc(h, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return nil, fmt.Errorf("node name or version %q has characters that do not go into a request; use plain ASCII", h)
+		}
+	}
+	for _, d := range []struct {
+		value *time.Duration
+		unset time.Duration
+	}{
+		{&cfg.DialTimeout, 10 * time.Second},
+		{&cfg.HeaderTimeout, 30 * time.Second},
+		{&cfg.IdleTimeout, 30 * time.Second},
+	} {
+		if *d.value < 0 {
+			return nil, fmt.Errorf("a timeout of %v is negative", *d.value)
+		}
+		if *d.value == 0 {
+			*d.value = d.unset
+		}
+	}
+	if cfg.MaxBody < 0 {
+		return nil, fmt.Errorf("a limit of %d bytes for answers is negative", cfg.MaxBody)
+	}
+	if cfg.MaxBody == 0 {
+		cfg.MaxBody = 2 << 30
+	}
+	dialer := &net.Dialer{Timeout: cfg.DialTimeout, KeepAlive: 30 * time.Second}
+	if base.Scheme == "http" {
+		dialer.Control = onlyLoopback
+	}
+	return &Client{cfg: cfg, base: base, dial: dialer.DialContext}, nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// onlyLoopback guards against a resolver that sends localhost elsewhere.
+func onlyLoopback(_, address string, _ syscall.RawConn) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || !isLoopback(host) {
+		return fmt.Errorf("%s is not this host, and http without encryption is for this host alone", address)
+	}
+	return nil
+}
+
+// Rendered implements Reporter.
+func (c *Client) Rendered(pos roster.Position) { c.rendered.Store(&pos) }
+
+// Close drops idle connections. The Client stays usable.
+func (c *Client) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.transport != nil {
+		c.transport.CloseIdleConnections()
+	}
+}
+
+// Changes implements Source.
+func (c *Client) Changes(ctx context.Context, pos roster.Position, wait time.Duration) (io.ReadCloser, error) {
+	body, err := c.get(ctx, "changes", url.Values{
+		"epoch": {pos.Epoch},
+		"after": {strconv.FormatInt(pos.Seq, 10)},
+		"sum":   {pos.Sum.String()},
+		"wait":  {wait.String()},
+	}, wait)
+	if status, ok := errors.AsType[*StatusError](err); ok {
+		switch status.Code {
+		case http.StatusNoContent:
+			return nil, ErrNoChange
+		case http.StatusGone:
+			return nil, ErrResync
+		}
+	}
+	return body, err
+}
+
+// Snapshot implements Source.
+func (c *Client) Snapshot(ctx context.Context) (io.ReadCloser, error) {
+	return c.get(ctx, "snapshot", nil, 0)
+}
+
+var (
+	errLate    = errors.New("the server did not answer in time")
+	errStalled = errors.New("the answer stalled: no byte came for too long")
+)
+
+// get makes a request. Its answer is a body, or a *StatusError for any other
+// status than 200.
+func (c *Client) get(ctx context.Context, name string, query url.Values, wait time.Duration) (io.ReadCloser, error) {
+	where := c.base.JoinPath("sync/v1", name).String()
+	token, err := readToken(c.cfg.TokenFile)
+	if err != nil {
+		return nil, err
+	}
+	rc, err := c.client()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(wait+c.cfg.HeaderTimeout, func() { cancel(errLate) })
+	req := rc.R().
+		SetContext(ctx).
+		SetDoNotParseResponse(true).
+		SetAuthToken(token).
+		SetQueryParamsFromValues(query).
+		SetHeader("Accept", streamType)
+	for header, value := range map[string]string{"Pwb-Node": c.cfg.Node, "Pwb-Version": c.cfg.Version} {
+		if value != "" {
+			req.SetHeader(header, value)
+		}
+	}
+	if pos := c.rendered.Load(); pos != nil {
+		req.SetHeader("Pwb-Position", pos.String())
+	}
+	resp, err := req.Get(where)
+	timer.Stop()
+	if err != nil {
+		cause := context.Cause(ctx)
+		cancel(nil)
+		return nil, c.unreachable(where, err, cause, wait)
+	}
+	b := &body{
+		rc: resp.RawBody(), ctx: ctx, cancel: cancel,
+		idle: c.cfg.IdleTimeout, left: c.cfg.MaxBody, limit: c.cfg.MaxBody,
+	}
+	b.timer = time.AfterFunc(b.idle, func() { cancel(errStalled) })
+	b.timer.Stop()
+	if resp.StatusCode() != http.StatusOK {
+		defer b.Close()
+		return nil, c.refusal(where, resp.RawResponse, b, token)
+	}
+	if got := resp.Header().Get("Content-Type"); !isStream(got) {
+		b.Close()
+		return nil, fmt.Errorf("GET %s: the answer has type %.80q, not %s: is this the pwb server?", where, hideToken(got, token), streamType)
+	}
+	return b, nil
+}
+
+const streamType = "application/x-ndjson"
+
+func isStream(contentType string) bool {
+	t, _, err := mime.ParseMediaType(contentType)
+	return err == nil && t == streamType
+}
+
+// unreachable is the error of a request without an answer; cause is why its
+// context ended, if it did.
+func (c *Client) unreachable(where string, err, cause error, wait time.Duration) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // it repeats where, and the query
+	}
+	switch {
+	case errors.Is(cause, errLate):
+		return fmt.Errorf("GET %s: %w (%v)", where, errLate, wait+c.cfg.HeaderTimeout)
+	case cause != nil:
+		return fmt.Errorf("GET %s: %w", where, cause)
+	}
+	var hint string
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	switch {
+	case errors.As(err, &unknown):
+		hint = "; check the CA certificate"
+	case errors.As(err, &host):
+		hint = "; use a name that the certificate has"
+	}
+	return fmt.Errorf("GET %s: %w%s", where, err, hint)
+}
+
+// client is the resty client that trusts what the CA file says now.
+func (c *Client) client() (*resty.Client, error) {
+	ca, err := readCA(c.cfg.CACert)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.resty != nil && bytes.Equal(ca, c.ca) {
+		return c.resty, nil
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.cfg.CACert != "" {
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(ca) {
+			return nil, fmt.Errorf("CA file %s holds no certificate in PEM form", c.cfg.CACert)
+		}
+	}
+	if c.transport != nil {
+		c.transport.CloseIdleConnections()
+	}
+	c.ca = ca
+	// One request at a time: HTTP/1 has all it takes, and giving a request up
+	// closes its connection.
+	c.transport = &http.Transport{
+		Proxy:                  nil,
+		DialContext:            c.dial,
+		TLSClientConfig:        conf,
+		TLSHandshakeTimeout:    c.cfg.DialTimeout,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConnsPerHost:    1,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	c.resty = resty.NewWithClient(&http.Client{
+		Transport:     c.transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	})
+	c.resty.SetLogger(silent{}).SetDisableWarn(true).SetHeader("User-Agent", "pwb-agent")
+	return c.resty, nil
+}
+
+// silent is resty's logger: what it has to say is in the errors.
+type silent struct{}
+
+func (silent) Errorf(string, ...any) {}
+func (silent) Warnf(string, ...any)  {}
+func (silent) Debugf(string, ...any) {}
+
+const (
+	maxToken = 4<<10 - 1
+	maxCA    = 4 << 20
+)
+
+// readToken reads a token: one word of printable ASCII.
+func readToken(path string) (string, error) {
+	b, mode, err := readRegular(path, maxToken)
+	if err != nil {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	if mode.Perm()&0o077 != 0 {
+		return "", fmt.Errorf("read the token: %s has mode %04o, so that others may use it; run chmod 0600 %s and consider issuing a new token", path, mode.Perm(), path)
+	}
+	token := strings.TrimSpace(string(b))
+	if token == "" {
+		return "", fmt.Errorf("read the token: %s is empty", path)
+	}
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", fmt.Errorf("read the token: %s must hold one word of printable ASCII and nothing else", path)
+	}
+	return token, nil
+}
+
+func readCA(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, _, err := readRegular(path, maxCA)
+	if err != nil {
+		return nil, fmt.Errorf("read the CA certificate: %w", err)
+	}
+	return b, nil
+}
+
+// readRegular reads a regular file of at most limit bytes. Symbolic links are
+// followed: mounted secrets come as such.
+func readRegular(path string, limit int64) ([]byte, os.FileMode, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not hang
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("%s is not a regular file", path)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, 0, err
+	}
+	if int64(len(b)) > limit {
+		return nil, 0, fmt.Errorf("%s has more than %d bytes", path, limit)
+	}
+	return b, fi.Mode(), nil
+}

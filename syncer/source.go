@@ -1,0 +1,63 @@
+package syncer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+
+	"pwb/roster"
+)
+
+// Source is where rosters come from. Its errors need not be stable between
+// calls; all but ErrNoChange and ErrResync mean that nothing was learnt.
+type Source interface {
+	// Changes returns the stream of a delta that begins at pos, waiting up to
+	// wait for one to exist. It fails with ErrNoChange when there is nothing
+	// after pos and with ErrResync when pos is unknown to the source. It
+	// returns soon after ctx ends, and reading the body fails then too.
+	//
+	// The caller closes the body.
+	Changes(ctx context.Context, pos roster.Position, wait time.Duration) (io.ReadCloser, error)
+
+	// Snapshot returns the stream of the whole roster. The caller closes the body.
+	Snapshot(ctx context.Context) (io.ReadCloser, error)
+}
+
+// Reporter is a Source that passes on how far this node has come.
+type Reporter interface {
+	// Rendered is told the position that the node's files show, before each
+	// request and whenever it changes. It is not told of a node without one.
+	Rendered(pos roster.Position)
+}
+
+var (
+	// ErrNoChange says that the source has nothing after the position asked for.
+	ErrNoChange = errors.New("no change at the server")
+	// ErrResync says that the source does not know the position asked for, and
+	// that a snapshot is needed.
+	ErrResync = errors.New("the server does not know this node's position")
+)
+
+// Sink renders a roster on this node.
+type Sink interface {
+	// Plan works out what rendering rows would do, and writes nothing. It reads
+	// rows to their end and once only; when they yield an error it fails. The
+	// rows are not proven before their end: nothing may follow from a part.
+	Plan(rows iter.Seq2[roster.Row, error]) (Plan, error)
+}
+
+// Plan is what a Sink would do. It holds nothing that needs to be closed.
+type Plan interface {
+	// Effect counts what Commit would do to the files as they were when the
+	// plan was made.
+	Effect() roster.Effect
+	// Changed reports whether Commit would write anything.
+	Changed() bool
+	// WriteDiff shows the difference to a human. It holds no secret.
+	WriteDiff(w io.Writer) error
+	// Commit makes the files so, durably. When it fails, every file is either
+	// the old one or the new one.
+	Commit() error
+}

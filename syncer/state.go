@@ -1,0 +1,170 @@
+package syncer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"pwb/roster"
+)
+
+const (
+	stateFile = "state.json"
+	maxState  = 4 << 20
+	// maxListed is the most quarantined rows that the state lists by name.
+	maxListed = 1000
+	// maxErrorText is the most bytes of an error that the state keeps.
+	maxErrorText = 2000
+)
+
+// State is what a node remembers between passes: the file state.json. Losing it
+// loses history and nothing else. Times are UTC, in whole seconds.
+//
+// It is written when something other than a time changed or when files were
+// written, so LastPull is the time of the last pull that made a difference.
+type State struct {
+	// Rendered is the position that the node's files show; nil when unknown.
+	Rendered *roster.Position `json:"rendered,omitempty"`
+	// LastPull is when the server last answered, LastRender when rendered files
+	// were last found right or written.
+	LastPull   time.Time `json:"last_pull,omitzero"`
+	LastRender time.Time `json:"last_render,omitzero"`
+	// LastError is why the last pass failed, empty when it did not; a stop by
+	// the fuse is not a failure. LastErrorSince is when that began.
+	LastError      string    `json:"last_error,omitempty"`
+	LastErrorSince time.Time `json:"last_error_since,omitzero"`
+	// Stopped is what the fuse holds back, nil when nothing.
+	Stopped *Stop `json:"stopped,omitempty"`
+	// Quarantined are the rows that the node refuses, the first thousand of
+	// QuarantinedCount.
+	Quarantined      []roster.Quarantine `json:"quarantined,omitempty"`
+	QuarantinedCount int                 `json:"quarantined_count,omitempty"`
+	// Snapshots and Deltas count what was written to the mirror. Heals counts
+	// those snapshots that were taken because the mirror was damaged or a delta
+	// did not fit.
+	Snapshots int64 `json:"snapshots"`
+	Deltas    int64 `json:"deltas"`
+	Heals     int64 `json:"heals"`
+}
+
+// Stop is a rendering that the fuse holds back.
+type Stop struct {
+	// Position is that of the roster, Since when it was first stopped.
+	Position roster.Position `json:"position"`
+	Since    time.Time       `json:"since"`
+	// The accounts that the node has, and that would lose something.
+	Before     int `json:"before"`
+	Removed    int `json:"removed"`
+	Locked     int `json:"locked"`
+	Renumbered int `json:"renumbered"`
+}
+
+// ReadState reads the state in a state directory. Without a file it is the zero
+// State; a file that is not one is an error.
+func ReadState(stateDir string) (State, error) {
+	path := filepath.Join(stateDir, stateFile)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return State{}, nil
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("read the state: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxState+1))
+	if err != nil {
+		return State{}, fmt.Errorf("read the state: %w", err)
+	}
+	if len(b) > maxState {
+		return State{}, fmt.Errorf("read the state: %s has more than %d bytes", path, maxState)
+	}
+	var st State
+	if err := json.Unmarshal(b, &st); err != nil {
+		return State{}, fmt.Errorf("read the state: %s: %w", path, hideContent(err))
+	}
+	return st, nil
+}
+
+func writeState(stateDir string, st State) error {
+	b, err := json.MarshalIndent(st, "", "  ")
+	if err != nil {
+		return fmt.Errorf("record the state: %w", err)
+	}
+	err = renameio.WriteFile(filepath.Join(stateDir, stateFile), append(b, '\n'), 0o600,
+		renameio.WithTempDir(stateDir), renameio.WithStaticPermissions(0o600))
+	if err != nil {
+		return fmt.Errorf("record the state: %w", err)
+	}
+	return syncDir(stateDir)
+}
+
+// same reports whether two states differ in nothing but times.
+func (st State) same(other State) bool {
+	return reflect.DeepEqual(st.timeless(), other.timeless())
+}
+
+func (st State) timeless() State {
+	st.LastPull, st.LastRender, st.LastErrorSince = time.Time{}, time.Time{}, time.Time{}
+	if st.Stopped != nil {
+		stop := *st.Stopped
+		stop.Since = time.Time{}
+		st.Stopped = &stop
+	}
+	return st
+}
+
+func (st *State) setError(err error) {
+	if err == nil {
+		st.LastError, st.LastErrorSince = "", time.Time{}
+		return
+	}
+	if st.LastError == "" {
+		st.LastErrorSince = utcNow()
+	}
+	st.LastError = errorText(err)
+}
+
+func errorText(err error) string {
+	text := err.Error()
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText] + "…"
+	}
+	return validText(text)
+}
+
+func (st *State) setStopped(e *FuseError) {
+	if e == nil {
+		st.Stopped = nil
+		return
+	}
+	stop := &Stop{
+		Position: e.Position, Since: utcNow(),
+		Before: e.Effect.Before, Removed: e.Effect.Removed, Locked: e.Effect.Locked, Renumbered: e.Effect.Renumbered,
+	}
+	if st.Stopped != nil && st.Stopped.Position == stop.Position {
+		stop.Since = st.Stopped.Since
+	}
+	st.Stopped = stop
+}
+
+func (st *State) setQuarantined(q []roster.Quarantine) {
+	st.QuarantinedCount = len(q)
+	st.Quarantined = nil
+	for _, q := range q[:min(len(q), maxListed)] {
+		st.Quarantined = append(st.Quarantined, roster.Quarantine{Key: validText(q.Key), Name: validText(q.Name), Reason: validText(q.Reason)})
+	}
+}
+
+// validText is text that comes back from JSON as it went in.
+func validText(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+
+func utcNow() time.Time { return time.Now().UTC().Truncate(time.Second) }

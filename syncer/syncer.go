@@ -1,0 +1,174 @@
+package syncer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"pwb/roster"
+)
+
+// Config says how a Syncer works. Only StateDir is required; a zero duration
+// takes the default.
+type Config struct {
+	// StateDir holds the mirror, the state and the lock. It is created with
+	// mode 0700 when it is absent, and refused when anybody but its owner may
+	// write to it, or when that owner is neither root nor this user.
+	StateDir string
+	// Fuse stops mass changes. The zero Fuse stops at the first account that
+	// would lose anything.
+	Fuse Fuse
+	// AcceptChange is the sequence number of the one roster that the fuse lets
+	// through; 0 is none.
+	AcceptChange int64
+	// DryRun makes Once write nothing at all, neither files nor mirror nor
+	// state, and report what it would do.
+	DryRun bool
+	// Diff takes what a dry run would change, for a human; nil drops it.
+	Diff io.Writer
+
+	// Wait is how long Run lets the server hold a request until there is a
+	// change. Default 30 s.
+	Wait time.Duration
+	// Audit is how often Run makes a full pass although the server has no
+	// change, which mends rendered files that someone altered. Default 10 min.
+	Audit time.Duration
+	// Settle is how long Run waits after the first sign of a change before it
+	// pulls, so that more may come. Default none: a change is rendered at once,
+	// and what arrives meanwhile comes with the next pull.
+	Settle time.Duration
+	// MinBackoff and MaxBackoff bound the waits after failures: uniformly
+	// random below a bound that doubles from one to the other. Polls without
+	// result also begin at least MinBackoff apart, however quickly the server
+	// answers. Default 500 ms and 60 s.
+	MinBackoff, MaxBackoff time.Duration
+	// LockWait is how long a pass waits for another one to finish. Default 10 s.
+	LockWait time.Duration
+	// Wake ends a wait after a failure early, see Watch. May be nil.
+	Wake <-chan struct{}
+
+	// Observe, when set, hears of every attempt to reach the server and of
+	// every pass, from the goroutine that made it and before the next begins.
+	Observe func(Event)
+	// Log takes what Run does and what a pass finds remarkable; nil drops it.
+	Log *slog.Logger
+}
+
+// Event is what Observe hears.
+type Event struct {
+	// Time is when it was over.
+	Time time.Time
+	// Result and Err are those of a pass, or of a poll that found no change
+	// (Result then says no more than Reached and Position).
+	Result Result
+	Err    error
+}
+
+// Result is what a pass did. It is filled as far as the pass came, also when
+// it failed.
+type Result struct {
+	// Position is that of the mirror after the pass; the zero Position when
+	// there is none. In a dry run it is that of the roster that was looked at.
+	Position roster.Position
+	// Effect is what rendering did or, when it was stopped or dry, would do.
+	Effect roster.Effect
+	// Reached reports whether the server answered with something usable.
+	Reached bool
+	// Pulled reports whether the mirror changed (or, dry, would have).
+	Pulled bool
+	// Snapshot says why a whole roster was taken; empty when none was.
+	Snapshot string
+	// Wrote reports whether rendered files changed.
+	Wrote bool
+}
+
+// Syncer keeps one node in step. Its methods may be called concurrently, also
+// from several processes: the lock in the state directory orders them.
+type Syncer struct {
+	cfg  Config
+	src  Source
+	sink Sink
+	log  *slog.Logger
+}
+
+// New checks cfg and fills in its defaults. It touches no file.
+func New(cfg Config, src Source, sink Sink) (*Syncer, error) {
+	switch {
+	case cfg.StateDir == "":
+		return nil, errors.New("syncer: no state directory is set; give one, such as /var/lib/pwb")
+	case src == nil || sink == nil:
+		return nil, errors.New("syncer: a source and a sink are needed")
+	case cfg.AcceptChange < 0:
+		return nil, fmt.Errorf("syncer: change %d cannot be accepted: give the sequence number that the fuse named", cfg.AcceptChange)
+	}
+	if err := cfg.Fuse.check(); err != nil {
+		return nil, fmt.Errorf("syncer: %w", err)
+	}
+	for _, d := range []struct {
+		name  string
+		value *time.Duration
+		unset time.Duration
+	}{
+		{"wait", &cfg.Wait, 30 * time.Second},
+		{"audit interval", &cfg.Audit, 10 * time.Minute},
+		{"settling time", &cfg.Settle, 0},
+		{"shortest backoff", &cfg.MinBackoff, 500 * time.Millisecond},
+		{"longest backoff", &cfg.MaxBackoff, time.Minute},
+		{"wait for the lock", &cfg.LockWait, 10 * time.Second},
+	} {
+		if *d.value < 0 {
+			return nil, fmt.Errorf("syncer: %s of %v is negative", d.name, *d.value)
+		}
+		if *d.value == 0 {
+			*d.value = d.unset
+		}
+	}
+	if cfg.MaxBackoff < cfg.MinBackoff {
+		return nil, fmt.Errorf("syncer: the longest backoff, %v, is shorter than the shortest, %v", cfg.MaxBackoff, cfg.MinBackoff)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Syncer{cfg: cfg, src: src, sink: sink, log: cfg.Log}, nil
+}
+
+// Once makes one pass: it pulls without waiting at the server, updates the
+// mirror, and renders. It fails
+//
+//   - with what the Source failed with, or why its answer was refused; mirror
+//     and files are then as they were, and nothing is rendered, not even what
+//     the mirror holds;
+//   - with ErrFuse when rendering would harm too many accounts: the mirror has
+//     followed the server, the files are as they were;
+//   - with ErrPending when a dry run found something to do, together with
+//     ErrFuse if a real run would have been stopped;
+//   - with the Sink's error when that could not plan or write.
+//
+// A pass that finds nothing to do writes nothing.
+func (s *Syncer) Once(ctx context.Context) (Result, error) {
+	if s.cfg.DryRun {
+		return s.dryRun(ctx)
+	}
+	return s.observed(s.locked(ctx, func() (Result, error) { return s.pass(ctx, s.askNow(ctx)) }))
+}
+
+// askNow asks for changes without waiting for any.
+func (s *Syncer) askNow(ctx context.Context) ask {
+	return func(pos roster.Position) (io.ReadCloser, error) { return s.src.Changes(ctx, pos, 0) }
+}
+
+func (s *Syncer) observed(res Result, err error) (Result, error) {
+	if s.cfg.Observe != nil {
+		s.cfg.Observe(Event{Time: time.Now(), Result: res, Err: err})
+	}
+	return res, err
+}
+
+func (s *Syncer) tellRendered(pos *roster.Position) {
+	if r, ok := s.src.(Reporter); ok && pos != nil {
+		r.Rendered(*pos)
+	}
+}
