@@ -1,0 +1,56 @@
+# Every target does its own set-up. As root on Debian, the packages that the
+# tests use are installed; otherwise what is left out is said.
+
+STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+PACKAGES    = libnss-extrausers strace
+VERSION    ?= dev
+
+.PHONY: build demo run test lint setup bench fuzz clean
+
+build:
+	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/ ./cmd/pwb-server ./cmd/pwb-agent ./cmd/pwb-demo
+
+# The whole way on one machine: providers' requests, server, agent, files, NSS.
+demo: setup build
+	bin/pwb-demo show
+
+# Server and agent on loopback with a store under ./run, until Ctrl-C.
+run: build
+	bin/pwb-demo stay run
+
+test: setup lint
+	go test -race -timeout 15m ./...
+
+lint:
+	@unformatted=$$(gofmt -l cmd roster scimserver syncer altfiles); \
+	if [ -n "$$unformatted" ]; then echo "gofmt -w is wanted on: $$unformatted"; exit 1; fi
+	go vet ./...
+	$(STATICCHECK) ./...
+
+setup:
+	@if [ "$$(id -u)" != 0 ]; then \
+		echo "not root: what needs mount namespaces is left out, and packages ($(PACKAGES)) are not installed"; \
+	elif ! command -v apt-get >/dev/null; then \
+		echo "no apt-get here: what needs these Debian packages is left out where they are missing: $(PACKAGES)"; \
+	elif ! dpkg -s $(PACKAGES) >/dev/null 2>&1; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES); \
+	fi
+
+# Figures of the real binaries on this machine. They are noisy: compare medians
+# and ratios of one run.
+bench:
+	go test ./cmd/e2e -run '^$$' -bench . -benchtime 5s -timeout 30m
+	go test ./scimserver/... ./syncer ./altfiles -run '^$$' -bench . -timeout 30m
+
+# Fuzzes each target for FUZZTIME, one after the other.
+FUZZTIME ?= 1m
+fuzz:
+	@for pkg in $$(go list ./...); do \
+		for target in $$(go test $$pkg -list '^Fuzz' | grep ^Fuzz); do \
+			echo "== $$pkg $$target"; \
+			go test $$pkg -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) || exit 1; \
+		done; \
+	done
+
+clean:
+	rm -rf bin run

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"pwb/altfiles"
+	"pwb/cmd/settings"
+	"pwb/roster"
+)
+
+const defaultConfigFile = "/etc/pwb/agent.yaml"
+
+// config holds every key of agent.yaml; addFlags documents them.
+type config struct {
+	Server    string `mapstructure:"server"`
+	TokenFile string `mapstructure:"token-file"`
+	CACert    string `mapstructure:"ca-cert"`
+	Node      string `mapstructure:"node"`
+
+	Dir         string `mapstructure:"dir"`
+	StateDir    string `mapstructure:"state-dir"`
+	PasswdFile  string `mapstructure:"local-passwd-file"`
+	GroupFile   string `mapstructure:"local-group-file"`
+	ShadowGroup string `mapstructure:"shadow-group"`
+
+	MinID        uint32   `mapstructure:"min-id"`
+	AllowNames   []string `mapstructure:"allow-names"`
+	Shells       []string `mapstructure:"shells"`
+	NologinShell string   `mapstructure:"nologin-shell"`
+	Shadow       bool     `mapstructure:"shadow"`
+
+	MaxChangeCount   int   `mapstructure:"max-change-count"`
+	MaxChangePercent int   `mapstructure:"max-change-percent"`
+	AcceptChange     int64 `mapstructure:"accept-change"`
+
+	Wait       time.Duration `mapstructure:"wait"`
+	Audit      time.Duration `mapstructure:"audit"`
+	MinBackoff time.Duration `mapstructure:"min-backoff"`
+	MaxBackoff time.Duration `mapstructure:"max-backoff"`
+	DryRun     bool          `mapstructure:"dry-run"`
+
+	LogLevel  string `mapstructure:"log-level"`
+	LogFormat string `mapstructure:"log-format"`
+}
+
+func addFlags(f *pflag.FlagSet) {
+	policy := altfiles.DefaultPolicy()
+	f.String(settings.FileFlag, "", "configuration `file` (default "+defaultConfigFile+" if it is there)")
+	f.String("server", "", "`URL` of the server; http:// for a loopback address only")
+	f.String("token-file", "/etc/rstudio/admin-token", "`file` with this node's node-admin token, mode 0600")
+	f.String("ca-cert", "", "PEM `file` of the authorities to trust in place of the system's")
+	f.String("node", "", "`name` by which the server knows this node (default: the host name)")
+	f.String("dir", "/var/lib/extrausers", "`directory` in which to render passwd, group and shadow")
+	f.String("state-dir", "/var/lib/pwb", "`directory` of the mirror and the state, for root only")
+	f.String("local-passwd-file", "/etc/passwd", "the node's own passwd `file`; its names and uids are never rendered for others")
+	f.String("local-group-file", "/etc/group", "the node's own group `file`; its names and gids are never rendered for others")
+	f.String("shadow-group", "shadow", "local `group` that may read the shadow file, where there is one")
+	f.Uint32("min-id", policy.MinID, "least `id` to render as uid or gid; 1000 or more")
+	f.StringSlice("allow-names", nil, "protected `names` that are rendered all the same, such as docker")
+	f.StringSlice("shells", policy.Shells, "login `shells` that accounts may have")
+	f.String("nologin-shell", policy.NologinShell, "`shell` of locked accounts")
+	f.Bool("shadow", policy.Shadow, "render shadow; false where NSS does not read it, passwd then carries * instead of x")
+	f.Int("max-change-count", 20, "a pass may always remove, lock or renumber this `number` of accounts")
+	f.Int("max-change-percent", 20, "a pass may remove, lock or renumber this `percentage` of the node's accounts")
+	f.Int64("accept-change", 0, "let the change at this `sequence number` pass the fuse, as its message says")
+	settings.LogFlags(f)
+}
+
+// load reads the configuration and says what is missing in it.
+func load(f *pflag.FlagSet) (cfg config, err error) {
+	if err := settings.Load(f, defaultConfigFile, &cfg); err != nil {
+		return cfg, err
+	}
+	if cfg.Server == "" {
+		return cfg, fmt.Errorf("no server: give --server URL, PWB_SERVER, or server: in %s", defaultConfigFile)
+	}
+	if cfg.MinID < roster.MinID {
+		return cfg, fmt.Errorf("min-id is %d: below %d lie the system's own accounts", cfg.MinID, roster.MinID)
+	}
+	if cfg.Node == "" {
+		if cfg.Node, err = os.Hostname(); err != nil {
+			return cfg, fmt.Errorf("find the host name, which --node can give instead: %w", err)
+		}
+	}
+	return cfg, nil
+}

@@ -1,0 +1,62 @@
+// Command pwb-agent runs on every node: it pulls the accounts from the server
+// and renders them as passwd, group and shadow files that NSS reads locally.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"pwb/syncer"
+)
+
+// version is set when a release is built: -ldflags "-X main.version=…".
+var version = "dev"
+
+// Exit statuses. Scripts rely on them.
+const (
+	exitCurrent = 0 // the files are current
+	exitFailed  = 1 // the pass failed; the files are as they were
+	exitPending = 2 // --dry-run only: there is something to write
+	exitFuse    = 3 // the mass-change fuse stopped the pass; the files are as they were
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the program without its process; it returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := &cobra.Command{
+		Use:           "pwb-agent",
+		Short:         "Keeps a node's passwd, group and shadow files current",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(syncCommand(), runCommand())
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitCurrent
+	}
+	fmt.Fprintf(stderr, "pwb-agent: %v\n", err)
+	switch {
+	case errors.Is(err, syncer.ErrPending):
+		return exitPending
+	case errors.Is(err, syncer.ErrFuse):
+		return exitFuse
+	}
+	return exitFailed
+}

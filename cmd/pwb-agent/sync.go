@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pwb/altfiles"
+	"pwb/cmd/settings"
+	"pwb/roster"
+	"pwb/syncer"
+)
+
+func syncCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "sync",
+		Short: "Pull and render once, for cron and timers",
+		Long: `Pull and render once.
+
+Exit status: 0 the files are current; 1 the pass failed and the files are as
+they were; 2 with --dry-run only, there is something to write; 3 the mass-change
+fuse stopped the pass and the files are as they were.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := assemble(cmd)
+			if err != nil {
+				return err
+			}
+			_, err = s.Once(cmd.Context())
+			return err
+		},
+	}
+	addFlags(cmd.Flags())
+	cmd.Flags().Bool("dry-run", false, "write nothing; print what would change")
+	return cmd
+}
+
+func runCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Stay, and render every change within a moment",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := assemble(cmd)
+			if err != nil {
+				return err
+			}
+			err = s.Run(cmd.Context())
+			if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
+				return nil // asked to stop
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	addFlags(f)
+	f.Duration("wait", 30*time.Second, "`time` that a request may wait at the server for a change")
+	f.Duration("min-backoff", 500*time.Millisecond, "least `time` before a failed request is repeated")
+	f.Duration("max-backoff", time.Minute, "most `time` before a failed request is repeated")
+	f.Duration("audit", 10*time.Minute, "`time` between checks of the rendered files when nothing changes")
+	return cmd
+}
+
+// assemble wires server, mirror and files together as the flags say.
+func assemble(cmd *cobra.Command) (*syncer.Syncer, error) {
+	cfg, err := load(cmd.Flags())
+	if err != nil {
+		return nil, err
+	}
+	log, err := settings.NewLogger(cfg.LogLevel, cfg.LogFormat)
+	if err != nil {
+		return nil, err
+	}
+	renderer, err := altfiles.New(altfiles.Config{
+		Dir:         cfg.Dir,
+		StateDir:    cfg.StateDir,
+		PasswdFile:  cfg.PasswdFile,
+		GroupFile:   cfg.GroupFile,
+		ShadowGroup: cfg.ShadowGroup,
+		Policy: altfiles.Policy{
+			MinID:        cfg.MinID,
+			AllowNames:   cfg.AllowNames,
+			Shells:       cfg.Shells,
+			NologinShell: cfg.NologinShell,
+			Shadow:       cfg.Shadow,
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	client, err := syncer.NewClient(syncer.ClientConfig{
+		Server:    cfg.Server,
+		TokenFile: cfg.TokenFile,
+		CACert:    cfg.CACert,
+		Node:      cfg.Node,
+		Version:   version,
+	})
+	if err != nil {
+		return nil, err
+	}
+	wake, err := watch(cmd.Context(), cfg)
+	if err != nil {
+		log.Warn("a rotated token or certificate will be noticed at the next try only", "error", err)
+	}
+	return syncer.New(syncer.Config{
+		StateDir:     cfg.StateDir,
+		Fuse:         syncer.Fuse{Count: cfg.MaxChangeCount, Percent: cfg.MaxChangePercent},
+		AcceptChange: cfg.AcceptChange,
+		DryRun:       cfg.DryRun,
+		Diff:         cmd.OutOrStdout(),
+		Wait:         cfg.Wait,
+		Audit:        cfg.Audit,
+		MinBackoff:   cfg.MinBackoff,
+		MaxBackoff:   cfg.MaxBackoff,
+		Wake:         wake,
+		Log:          log,
+	}, client, sink{renderer})
+}
+
+// watch tells of new tokens and certificates, so that a failing agent tries
+// again at once.
+func watch(ctx context.Context, cfg config) (<-chan struct{}, error) {
+	files := []string{cfg.TokenFile}
+	if cfg.CACert != "" {
+		files = append(files, cfg.CACert)
+	}
+	return syncer.Watch(ctx, files...)
+}
+
+// sink lets the syncer render through altfiles; neither knows the other.
+type sink struct{ *altfiles.Renderer }
+
+func (s sink) Plan(rows iter.Seq2[roster.Row, error]) (syncer.Plan, error) {
+	p, err := s.Renderer.Plan(rows)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}

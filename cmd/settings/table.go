@@ -1,0 +1,30 @@
+package settings
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// Table documents the keys of a configuration file, which are the flags, as a
+// table in Markdown. The README holds it, and a test that it still does.
+func Table(flags *pflag.FlagSet) string {
+	var b strings.Builder
+	b.WriteString("| key | default | meaning |\n|---|---|---|\n")
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Name == FileFlag || f.Name == "help" {
+			return
+		}
+		value := f.DefValue
+		if s, ok := f.Value.(pflag.SliceValue); ok {
+			value = strings.Join(s.GetSlice(), ", ")
+		}
+		if value != "" {
+			value = "`" + value + "`"
+		}
+		_, usage := pflag.UnquoteUsage(f)
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.Name, value, strings.ReplaceAll(usage, "|", `\|`))
+	})
+	return b.String()
+}
