@@ -26,6 +26,8 @@ type call struct {
 	h *handlers
 	// id is the resource's, empty for the whole collection.
 	id string
+	// wanted says which attributes the answer has.
+	wanted scim.Projection
 }
 
 // serveSCIM routes a request below /scim/v2 and writes its errors, once, in the
@@ -107,7 +109,11 @@ var collections = map[string]*handlers{
 	"groups": {KindGroup, scim.Group, "displayName", (*call).createGroup, (*call).replaceGroup, (*call).patchGroup, (*call).deleteGroup},
 }
 
-func (c *call) serveResources() error {
+func (c *call) serveResources() (err error) {
+	// Before anything is written: an error changes nothing.
+	if c.wanted, err = c.projection(); err != nil {
+		return err
+	}
 	one := c.id != ""
 	method := c.r.Method
 	switch {

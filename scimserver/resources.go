@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,9 +22,10 @@ func (c *call) newResource(attrs scim.Resource) (Resource, error) {
 	if err != nil {
 		return Resource{}, fmt.Errorf("make an id: %w", err)
 	}
-	now := c.now().UTC().Truncate(time.Millisecond)
-	r := Resource{Kind: c.h.kind, ID: id.String(), Created: now}
-	return r, c.fill(&r, attrs)
+	r := Resource{Kind: c.h.kind, ID: id.String()}
+	err = c.fill(&r, attrs)
+	r.Created = r.Modified
+	return r, err
 }
 
 // fill puts the provider's attributes into r as its next version.
@@ -192,52 +194,51 @@ func param(q url.Values, name string) string {
 	return ""
 }
 
-// respond answers with a resource as it is in v. Its headers are those of
-// RFC 7644 §3.3 and §3.14.
-func (c *call) respond(v View, status int, r Resource) error {
-	p, err := c.projection()
+// respond answers with the resource that find finds. Its headers are those of
+// RFC 7644 §3.3 and §3.14. The answer is made in the view and sent after it, so
+// that a client that reads slowly keeps no reader of the store.
+func (c *call) respond(status int, find func(v View) (Resource, error)) error {
+	var (
+		r    Resource
+		body scim.Resource
+		same bool
+	)
+	err := c.store.View(c.r.Context(), func(v View) (err error) {
+		if r, err = find(v); err != nil {
+			return err
+		}
+		if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
+			if same = etagMatches(c.r.Header.Get("If-None-Match"), r, false); same {
+				return nil
+			}
+		}
+		body, err = c.describe(v, r, c.wanted)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	c.w.Header().Set("ETag", etag(r))
 	c.w.Header().Set("Location", c.location(c.h.typ, r.ID))
-	if status == http.StatusOK && (c.r.Method == http.MethodGet || c.r.Method == http.MethodHead) {
-		if none := c.r.Header.Get("If-None-Match"); none != "" && etagMatches(none, r, false) {
-			c.w.WriteHeader(http.StatusNotModified)
-			return nil
-		}
-	}
-	body, err := c.describe(v, r, p)
-	if err != nil {
-		return err
+	if same {
+		c.w.WriteHeader(http.StatusNotModified)
+		return nil
 	}
 	return c.answer(status, body)
 }
 
 // respondNow is respond after an Update.
 func (c *call) respondNow(status int, r Resource) error {
-	return c.store.View(c.r.Context(), func(v View) error { return c.respond(v, status, r) })
+	return c.respond(status, func(View) (Resource, error) { return r, nil })
 }
 
-func (c *call) get() error {
-	return c.store.View(c.r.Context(), func(v View) error {
-		r, err := c.stored(v)
-		if err != nil {
-			return err
-		}
-		return c.respond(v, http.StatusOK, r)
-	})
-}
+func (c *call) get() error { return c.respond(http.StatusOK, c.stored) }
 
 // list answers a query (RFC 7644 §3.4.2). A filter that is one equality is
 // looked up in an index; any other is held against every resource, of which
 // only one page is kept.
 func (c *call) list() error {
 	q := c.r.URL.Query()
-	p, err := c.projection()
-	if err != nil {
-		return err
-	}
 	start, err := intParam(q, "startIndex", 1)
 	if err != nil {
 		return err
@@ -253,25 +254,29 @@ func (c *call) list() error {
 		if filter, err = scim.ParseFilter(text); err != nil {
 			return err
 		}
+		if err := c.h.typ.CheckFilter(filter); err != nil {
+			return err
+		}
 	}
-	return c.store.View(c.r.Context(), func(v View) error {
-		page := pager{start: start, count: count}
+	page := pager{start: start, count: count}
+	err = c.store.View(c.r.Context(), func(v View) error {
 		keep := func(r Resource) error {
-			body, err := c.describe(v, r, p)
+			body, err := c.describe(v, r, c.wanted)
 			page.resources = append(page.resources, body)
 			return err
 		}
 		query, indexed := c.indexedQuery(filter)
 		if indexed {
 			query.Offset, query.Limit = start-1, count
-			if page.total, err = v.Find(c.h.kind, query, keep); err != nil {
-				return err
-			}
-		} else if err := c.scan(v, filter, &page, keep); err != nil {
+			page.total, err = v.Find(c.h.kind, query, keep)
 			return err
 		}
-		return c.answer(http.StatusOK, listResponse(page.resources, page.total, start))
+		return c.scan(v, filter, &page, keep)
 	})
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, listResponse(page.resources, page.total, start))
 }
 
 // pager counts the matches of a list and knows which of them are its page.
@@ -282,7 +287,14 @@ type pager struct {
 
 // scan holds the filter against all resources, in batches.
 func (c *call) scan(v View, filter scim.Filter, page *pager, keep func(Resource) error) error {
-	all, err := scim.ParseProjection("", "")
+	// Memberships are looked up only for a filter that looks at them.
+	unread := []string{}
+	for _, attr := range []string{"members", "groups"} {
+		if !scim.Mentions(filter, attr) {
+			unread = append(unread, attr)
+		}
+	}
+	all, err := scim.ParseProjection("", strings.Join(unread, ","))
 	if err != nil {
 		return err
 	}
