@@ -240,6 +240,9 @@ func readBulk(in map[string]any) (ops []*bulkOp, failOnErrors int, err error) {
 			failOnErrors = int(n)
 		}
 	}
+	if list == nil {
+		return bad("the request has no Operations")
+	}
 	if len(list) > maxBulkOperations {
 		return nil, 0, scim.Errorf(http.StatusRequestEntityTooLarge, "", "a bulk request has at most %d operations, this one %d", maxBulkOperations, len(list))
 	}

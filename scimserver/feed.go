@@ -25,16 +25,13 @@ const StreamType = "application/x-ndjson"
 // forNodes lets agents alone through: the feed holds password hashes.
 func (s *Server) forNodes(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if _, err := s.authenticate(r, ScopeNodeAdmin); err != nil {
-			status := authStatus(w, err)
-			if status == http.StatusInternalServerError {
-				s.log.Error("cannot check a node's token", "error", err)
-				err = errors.New("the server's log says why")
-			}
+		_, err := s.authenticate(r, ScopeNodeAdmin)
+		if err == nil {
+			err = h(w, r)
+		} else if status := authStatus(w, err); status != http.StatusInternalServerError {
 			plain(w, status, err.Error())
 			return
 		}
-		err := h(w, r)
 		var bad *badRequest
 		switch {
 		case err == nil, r.Context().Err() != nil:

@@ -196,6 +196,7 @@ func authStatus(w http.ResponseWriter, err error) int {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="pwb"`)
 		return http.StatusUnauthorized
 	case errors.Is(err, errScope):
+		w.Header().Set("WWW-Authenticate", `Bearer realm="pwb", error="insufficient_scope"`)
 		return http.StatusForbidden
 	}
 	return http.StatusInternalServerError

@@ -109,9 +109,10 @@ type View interface {
 	Position() (roster.Position, error)
 	// Row returns the present value of a row of the roster.
 	Row(key string) (roster.Row, error)
-	// Changes calls yield for the rows that differ between after and the
-	// view's position, each once, ascending by key. It fails with
-	// ErrUnknownPosition before the first call when that cannot be told.
+	// Changes calls yield for the rows that were changed between after and
+	// the view's position, each once as it now is, ascending by key; one that
+	// was changed and changed back may be among them. It fails with
+	// ErrUnknownPosition before the first call when they cannot be told.
 	Changes(after roster.Position, yield func(roster.Change) error) error
 	// Snapshot calls yield for all rows, ascending by key.
 	Snapshot(yield func(roster.Change) error) error

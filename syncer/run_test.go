@@ -338,6 +338,9 @@ func TestAPollThatAnotherPassOvertookIsAskedAnew(t *testing.T) {
 				t.Errorf("event %+v", e)
 			}
 		}
+		if asked := o.asks(); slices.Contains(asked[1:], "snapshot") { // the first was how the node began
+			t.Errorf("asked %v", asked)
+		}
 	})
 }
 

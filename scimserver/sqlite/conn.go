@@ -73,6 +73,16 @@ func (c *conn) each(text string, args []any, fn func(*sql.Rows) error) error {
 	if err != nil {
 		return err
 	}
+	// While its rows are read the statement is busy: fn may need the same text
+	// and then prepares another.
+	delete(c.stmts, text)
+	defer func() {
+		if _, another := c.stmts[text]; another {
+			s.Close()
+		} else {
+			c.stmts[text] = s
+		}
+	}()
 	rows, err := s.QueryContext(context.Background(), args...)
 	if err != nil {
 		return err

@@ -24,6 +24,12 @@ func (v *view) Position() (roster.Position, error) {
 	return roster.Position{Epoch: m.epoch, Seq: m.seq, Sum: m.sum}, err
 }
 
+// Position includes what the batch has done so far, which is not yet in meta's
+// row.
+func (t *tx) Position() (roster.Position, error) {
+	return roster.Position{Epoch: t.meta.epoch, Seq: t.meta.seq, Sum: t.meta.sum}, nil
+}
+
 func (v *view) readMeta() (m meta, err error) {
 	var sum []byte
 	err = v.c.row(`SELECT epoch, seq, sum, horizon, cursor FROM meta`, nil, &m.epoch, &m.seq, &sum, &m.horizon, &m.cursor)

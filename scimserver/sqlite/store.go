@@ -79,23 +79,38 @@ func Open(ctx context.Context, dir string) (_ *Store, err error) {
 	return s, nil
 }
 
-func (s *Store) start(ctx context.Context) error {
+func (s *Store) start(ctx context.Context) (err error) {
 	if err := migrate(ctx, s.write); err != nil {
 		return err
 	}
-	w, err := newConn(ctx, s.write)
+	var conns []*conn
+	defer func() {
+		if err != nil { // closing a sql.DB leaves connections in use open
+			for _, c := range conns {
+				err = errors.Join(err, c.close())
+			}
+		}
+	}()
+	open := func(db *sql.DB) (*conn, error) {
+		c, err := newConn(ctx, db)
+		if err == nil {
+			conns = append(conns, c)
+		}
+		return c, err
+	}
+	w, err := open(s.write)
 	if err != nil {
 		return err
 	}
 	s.readers = make(chan *conn, 8+2*runtime.NumCPU())
 	for range cap(s.readers) {
-		c, err := newConn(ctx, s.read)
+		c, err := open(s.read)
 		if err != nil {
 			return err
 		}
 		s.readers <- c
 	}
-	watch, err := newConn(ctx, s.read)
+	watch, err := open(s.read)
 	if err != nil {
 		return err
 	}
@@ -121,6 +136,10 @@ func prepareFile(dir, path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("make the store's file: %w", err)
+	}
+	// A copy that was put back may be open to others; -wal and -shm follow it.
+	if err := f.Chmod(0o600); err != nil {
+		return errors.Join(fmt.Errorf("close the store's file to others: %w", err), f.Close())
 	}
 	return f.Close()
 }
