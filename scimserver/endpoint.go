@@ -14,33 +14,26 @@ import (
 	"pwb/scimserver/scim"
 )
 
-// call is one SCIM request on its way through the handlers.
+// call is one SCIM request over HTTP.
 type call struct {
 	*Server
 	w     http.ResponseWriter
 	r     *http.Request
 	token Token
-	// base is the absolute URL of the SCIM root, without a slash at its end.
-	base string
-	// h is set for the endpoints of resources.
-	h *handlers
-	// id is the resource's, empty for the whole collection.
-	id string
-	// wanted says which attributes the answer has.
-	wanted scim.Projection
+	presenter
 }
 
 // serveSCIM routes a request below /scim/v2 and writes its errors, once, in the
 // protocol's form (RFC 7644 §3.12). Paths are compared without regard to case,
 // as some providers' spelling demands.
 func (s *Server) serveSCIM(w http.ResponseWriter, r *http.Request) {
-	c := &call{Server: s, w: w, r: r, base: s.base(r) + "/scim/v2"}
+	c := &call{Server: s, w: w, r: r}
 	if err := c.route(); err != nil {
 		c.fail(err)
 	}
 }
 
-func (s *Server) base(r *http.Request) string {
+func (s *Server) origin(r *http.Request) string {
 	if s.cfg.BaseURL != "" {
 		return s.cfg.BaseURL
 	}
@@ -51,16 +44,17 @@ func (s *Server) base(r *http.Request) string {
 }
 
 func (c *call) route() error {
+	if err := c.checkHeader(); err != nil {
+		return err
+	}
+	q := c.r.URL.Query()
+	var err error
+	if c.presenter, err = newPresenter(c.origin(c.r)+"/scim/v2", param(q, "attributes"), param(q, "excludedAttributes")); err != nil {
+		return err
+	}
 	path := strings.Trim(c.r.URL.Path[len("/scim/v2/"):], "/")
 	collection, id, _ := strings.Cut(path, "/")
 	collection = strings.ToLower(collection)
-	if h, ok := collections[collection]; ok {
-		if err := c.authorize(); err != nil {
-			return err
-		}
-		c.h, c.id = h, id
-		return c.serveResources()
-	}
 	switch collection {
 	// RFC 7644 §4 lets anybody read these three.
 	case "serviceproviderconfig", "resourcetypes", "schemas":
@@ -69,11 +63,27 @@ func (c *call) route() error {
 	if err := c.authorize(); err != nil {
 		return err
 	}
-	switch collection {
-	case "me", "bulk", ".search":
-		return scim.Errorf(http.StatusNotImplemented, "", "/%s is not offered; /ServiceProviderConfig says what is", path)
+	if err := c.spend(1); err != nil {
+		return err
 	}
-	return scim.Errorf(http.StatusNotFound, "", "there is no endpoint /%s; /ResourceTypes lists those there are", path)
+	if h, ok := collections[collection]; ok {
+		if strings.EqualFold(id, ".search") {
+			return c.search(h)
+		}
+		return c.serveResources(h, id)
+	}
+	switch {
+	case collection == ".search" && id == "":
+		return c.search(collections["users"], collections["groups"])
+	case collection == "bulk" && id == "":
+		if c.r.Method != http.MethodPost {
+			return c.notAllowed("POST")
+		}
+		return c.bulk()
+	case collection == "me":
+		return scim.Errorf(http.StatusNotImplemented, "", "/Me is not offered: a token stands for a provider, not for a person")
+	}
+	return scim.Errorf(http.StatusNotFound, "", "there is no endpoint /%.100s; /ResourceTypes lists those there are", path)
 }
 
 // authorize checks the token and sets c.token.
@@ -90,51 +100,116 @@ func (c *call) authorize() error {
 	return scim.Errorf(status, "", "%v", err)
 }
 
-// handlers says what is done with the resources of a kind.
-type handlers struct {
-	kind Kind
-	typ  *scim.ResourceType
-	// unique is the attribute that no two resources of the kind share.
-	unique string
-
-	create  func(*call) error
-	replace func(*call) error
-	patch   func(*call) error
-	remove  func(*call) error
-}
-
-// collections holds the endpoints of resources under their lower-case names.
-var collections = map[string]*handlers{
-	"users":  {KindUser, scim.User, "userName", (*call).createUser, (*call).replaceUser, (*call).patchUser, (*call).deleteUser},
-	"groups": {KindGroup, scim.Group, "displayName", (*call).createGroup, (*call).replaceGroup, (*call).patchGroup, (*call).deleteGroup},
-}
-
-func (c *call) serveResources() (err error) {
-	// Before anything is written: an error changes nothing.
-	if c.wanted, err = c.projection(); err != nil {
-		return err
+func (c *call) serveResources(h *handlers, id string) error {
+	o := &operation{Server: c.Server, ctx: c.r.Context(), h: h, id: id, ifMatch: c.r.Header.Get("If-Match")}
+	write := func(do func(*operation, map[string]any) (outcome, error)) error {
+		body, err := c.body()
+		if err != nil {
+			return err
+		}
+		out, err := do(o, body)
+		if err != nil {
+			return err
+		}
+		return c.respond(h, out)
 	}
-	one := c.id != ""
 	method := c.r.Method
 	switch {
-	case one && (method == http.MethodGet || method == http.MethodHead):
-		return c.get()
-	case one && method == http.MethodPut:
-		return c.h.replace(c)
-	case one && method == http.MethodPatch:
-		return c.h.patch(c)
-	case one && method == http.MethodDelete:
-		return c.h.remove(c)
-	case !one && (method == http.MethodGet || method == http.MethodHead):
-		return c.list()
-	case !one && method == http.MethodPost:
-		return c.h.create(c)
+	case id != "" && (method == http.MethodGet || method == http.MethodHead):
+		return c.get(o)
+	case id != "" && method == http.MethodPut:
+		return write(h.replace)
+	case id != "" && method == http.MethodPatch:
+		return write(h.patch)
+	case id != "" && method == http.MethodDelete:
+		out, err := h.remove(o)
+		if err != nil {
+			return err
+		}
+		return c.respond(h, out)
+	case id == "" && (method == http.MethodGet || method == http.MethodHead):
+		l, err := c.newListRequest(c.base, []*handlers{h}, fromURL(c.r.URL.Query()))
+		if err != nil {
+			return err
+		}
+		return c.answerList(l)
+	case id == "" && method == http.MethodPost:
+		return write(h.create)
 	}
-	allowed := "GET, HEAD, POST"
-	if one {
-		allowed = "GET, HEAD, PUT, PATCH, DELETE"
+	if id != "" {
+		return c.notAllowed("GET, HEAD, PUT, PATCH, DELETE")
 	}
-	return c.notAllowed(allowed)
+	return c.notAllowed("GET, HEAD, POST")
+}
+
+// search answers POST …/.search (RFC 7644 §3.4.3).
+func (c *call) search(in ...*handlers) error {
+	if c.r.Method != http.MethodPost {
+		return c.notAllowed("POST")
+	}
+	body, err := c.body()
+	if err != nil {
+		return err
+	}
+	l, err := c.newListRequest(c.base, in, fromSearch(body))
+	if err != nil {
+		return err
+	}
+	return c.answerList(l)
+}
+
+func (c *call) answerList(l listRequest) error {
+	body, err := c.list(c.r.Context(), l)
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, body)
+}
+
+// get answers GET of one resource.
+func (c *call) get(o *operation) error {
+	return c.answerResource(o.h, http.StatusOK, o.stored)
+}
+
+// respond answers a write. Who asks for attributes gets a body (RFC 7644 §3.5.2).
+func (c *call) respond(h *handlers, out outcome) error {
+	r := out.resource
+	if r.ID == "" {
+		c.w.WriteHeader(out.status)
+		return nil
+	}
+	if q := c.r.URL.Query(); out.quiet && param(q, "attributes") == "" && param(q, "excludedAttributes") == "" {
+		c.w.Header().Set("ETag", etag(r))
+		c.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	return c.answerResource(h, out.status, func(View) (Resource, error) { return r, nil })
+}
+
+// answerResource answers with the resource that find finds; its headers are
+// those of RFC 7644 §3.3 and §3.14. The answer is made in the view and sent
+// after it, so that a client that reads slowly keeps no reader of the store.
+func (c *call) answerResource(h *handlers, status int, find func(View) (Resource, error)) error {
+	var r Resource
+	var body scim.Resource // nil: the client has this version
+	reads := c.r.Method == http.MethodGet || c.r.Method == http.MethodHead
+	err := c.store.View(c.r.Context(), func(v View) (err error) {
+		if r, err = find(v); err != nil || reads && etagMatches(c.r.Header.Get("If-None-Match"), r, false) {
+			return err
+		}
+		body, err = c.present(v, h, r)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set("ETag", etag(r))
+	c.w.Header().Set("Location", c.location(h.typ, r.ID))
+	if body == nil {
+		c.w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	return c.answer(status, body)
 }
 
 func (c *call) notAllowed(allowed string) error {
@@ -151,8 +226,13 @@ func (c *call) serveDiscovery(collection, id string) error {
 	switch collection {
 	case "serviceproviderconfig":
 		return c.answer(http.StatusOK, scim.ServiceProviderConfigDocument(c.base, scim.ProviderOptions{
-			MaxResults: c.cfg.MaxPageSize,
-			ETag:       true,
+			MaxResults:        c.cfg.MaxPageSize,
+			Bulk:              true,
+			BulkMaxOperations: maxBulkOperations,
+			BulkMaxPayload:    int(c.cfg.MaxBody),
+			Sort:              true,
+			ETag:              true,
+			ChangePassword:    true,
 		}))
 	case "resourcetypes":
 		docs = scim.ResourceTypeDocuments(c.base)
@@ -175,17 +255,21 @@ func (c *call) serveDiscovery(collection, id string) error {
 	return scim.Errorf(http.StatusNotFound, "", "there is no %.100q here", id)
 }
 
-func listResponse(resources []any, total, start int) scim.Resource {
-	if resources == nil {
-		resources = []any{}
+// maxHeader is the most bytes of a request's header that are taken. The HTTP
+// library has a bound of its own, which it tells in plain text.
+const maxHeader = 16 << 10
+
+func (c *call) checkHeader() error {
+	n := len(c.r.URL.RequestURI())
+	for key, values := range c.r.Header {
+		for _, v := range values {
+			n += len(key) + len(v)
+		}
 	}
-	return scim.Resource{
-		"schemas":      []any{scim.ListURN},
-		"totalResults": total,
-		"startIndex":   start,
-		"itemsPerPage": len(resources),
-		"Resources":    resources,
+	if n > maxHeader {
+		return scim.Errorf(http.StatusRequestHeaderFieldsTooLarge, "", "the request's header has more than %d bytes; POST …/.search takes long filters", maxHeader)
 	}
+	return nil
 }
 
 // body reads the request's JSON object.

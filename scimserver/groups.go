@@ -10,108 +10,77 @@ import (
 )
 
 // createGroup is POST /Groups (RFC 7644 §3.3).
-func (c *call) createGroup() error {
-	group, ids, err := c.groupBody()
+func (o *operation) createGroup(body map[string]any) (outcome, error) {
+	group, ids, err := readGroup(body)
 	if err != nil {
-		return err
+		return outcome{}, err
 	}
-	r, err := c.newResource(group)
-	if err != nil {
-		return err
-	}
-	err = c.store.Update(c.r.Context(), func(tx Tx) error {
-		if err := c.insert(tx, r, group); err != nil {
+	return o.insert(group, func(tx Tx, id string) error {
+		if err := o.openGroup(tx, id, groupName(group)); err != nil {
 			return err
 		}
-		if err := c.openGroup(tx, r.ID, groupName(group)); err != nil {
-			return err
-		}
-		_, err := (&members{tx, r.ID}).Add(ids)
+		_, err := (&members{tx, id}).Add(ids)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	return c.respondNow(http.StatusCreated, r)
 }
 
 // replaceGroup is PUT /Groups/{id} (RFC 7644 §3.5.1). A body without members
 // empties the group, as the RFC has it for every attribute that is left out.
-func (c *call) replaceGroup() error {
-	group, ids, err := c.groupBody()
+func (o *operation) replaceGroup(body map[string]any) (outcome, error) {
+	group, ids, err := readGroup(body)
 	if err != nil {
-		return err
+		return outcome{}, err
 	}
-	r, err := c.changeGroup(func(m *members, _ scim.Resource) (scim.Resource, bool, error) {
+	return o.changeGroup(func(m *members, _ scim.Resource) (scim.Resource, bool, error) {
 		changed, err := m.Replace(ids)
 		return group, changed, err
 	})
-	if err != nil {
-		return err
-	}
-	return c.respondNow(http.StatusOK, r)
 }
 
-// patchGroup is PATCH /Groups/{id} (RFC 7644 §3.5.2). It answers 204, since the
-// resource with all its members would be long, unless attributes are asked for.
-func (c *call) patchGroup() error {
-	ops, _, err := c.patchBody()
+// patchGroup is PATCH /Groups/{id} (RFC 7644 §3.5.2). The answer needs no body,
+// since the resource with all its members would be long; only senders that
+// give operations without a path, which read the answer, get it.
+func (o *operation) patchGroup(body map[string]any) (outcome, error) {
+	ops, err := scim.ParsePatch(body)
 	if err != nil {
-		return err
+		return outcome{}, err
 	}
-	r, err := c.changeGroup(func(m *members, old scim.Resource) (scim.Resource, bool, error) {
+	out, err := o.changeGroup(func(m *members, old scim.Resource) (scim.Resource, bool, error) {
 		return scim.Group.Patch(old, ops, m)
 	})
-	if err != nil {
-		return err
+	out.quiet = true
+	for _, op := range ops {
+		if op.Path == nil {
+			out.quiet = false
+		}
 	}
-	if q := c.r.URL.Query(); param(q, "attributes") != "" || param(q, "excludedAttributes") != "" {
-		return c.respondNow(http.StatusOK, r)
-	}
-	c.w.Header().Set("ETag", etag(r))
-	c.w.WriteHeader(http.StatusNoContent)
-	return nil
+	return out, err
 }
 
 // changeGroup stores what edit makes of the group and its members.
-func (c *call) changeGroup(edit func(m *members, old scim.Resource) (group scim.Resource, changed bool, err error)) (Resource, error) {
-	return c.change(func(tx Tx, old scim.Resource) (scim.Resource, bool, error) {
-		return edit(&members{tx, c.id}, old)
-	}, func(tx Tx, group scim.Resource) error { return c.updateGroup(tx, c.id, groupName(group)) })
+func (o *operation) changeGroup(edit func(m *members, old scim.Resource) (group scim.Resource, changed bool, err error)) (outcome, error) {
+	return o.change(func(tx Tx, old scim.Resource) (scim.Resource, bool, error) {
+		return edit(&members{tx, o.id}, old)
+	}, func(tx Tx, group scim.Resource) error { return o.updateGroup(tx, o.id, groupName(group)) })
 }
 
 // deleteGroup is DELETE /Groups/{id} (RFC 7644 §3.6). The gid is never given to
 // another group.
-func (c *call) deleteGroup() error {
-	err := c.store.Update(c.r.Context(), func(tx Tx) error {
-		if _, err := c.matched(tx); err != nil {
+func (o *operation) deleteGroup() (outcome, error) {
+	return o.erase(func(tx Tx) error {
+		if _, err := (&members{tx, o.id}).Replace(nil); err != nil {
 			return err
 		}
-		if _, err := (&members{tx, c.id}).Replace(nil); err != nil {
-			return err
-		}
-		if err := tx.DropRow(roster.GroupKey(c.id)); err != nil {
-			return err
-		}
-		return tx.Delete(KindGroup, c.id)
+		return tx.DropRow(roster.GroupKey(o.id))
 	})
-	if err != nil {
-		return err
-	}
-	c.w.WriteHeader(http.StatusNoContent)
-	return nil
 }
 
-// groupBody reads a whole group and its members.
-func (c *call) groupBody() (group scim.Resource, ids []string, err error) {
-	in, err := c.body()
-	if err != nil {
+// readGroup reads a whole group and its members.
+func readGroup(body map[string]any) (group scim.Resource, ids []string, err error) {
+	if group, err = scim.Group.Normalize(body); err != nil {
 		return nil, nil, err
 	}
-	if group, err = scim.Group.Normalize(in); err != nil {
-		return nil, nil, err
-	}
-	ids, _, err = scim.GroupMembers(in)
+	ids, _, err = scim.GroupMembers(body)
 	return group, ids, err
 }
 

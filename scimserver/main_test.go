@@ -70,6 +70,7 @@ func open(t *testing.T, change ...func(*scimserver.Config)) *house {
 		Store:      h.store,
 		Log:        slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		HashRounds: 1000,
+		TokenLife:  -1, // every request looks
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"pwb/roster"
 )
@@ -39,6 +42,13 @@ type Config struct {
 	PageSize, MaxPageSize int
 	// MaxWait bounds a long poll, default 60 s.
 	MaxWait time.Duration
+	// RateLimit is how many SCIM operations a second a token may make, and
+	// RateBurst how many at once; a RateLimit of 0 is no bound.
+	RateLimit float64
+	RateBurst int
+	// TokenLife is how long a token that was found in the store is believed
+	// without another look, default 1 s; below 0: not at all.
+	TokenLife time.Duration
 }
 
 func (c *Config) setDefaults() error {
@@ -54,6 +64,10 @@ func (c *Config) setDefaults() error {
 	c.PageSize = cmp.Or(c.PageSize, 100)
 	c.MaxPageSize = cmp.Or(c.MaxPageSize, 1000)
 	c.MaxWait = cmp.Or(c.MaxWait, 60*time.Second)
+	c.TokenLife = cmp.Or(c.TokenLife, time.Second)
+	if c.RateLimit < 0 || c.RateLimit > 0 && c.RateBurst < 1 {
+		return fmt.Errorf("rate-limit %v with rate-burst %d lets nothing through; 0 is no limit", c.RateLimit, c.RateBurst)
+	}
 	if c.Local == nil {
 		c.Local = &Local{}
 	}
@@ -69,6 +83,8 @@ type Server struct {
 	mux     *http.ServeMux
 	hashing chan struct{} // holds one element for each hash being computed
 	streams chan struct{} // likewise for each snapshot being sent
+	rates   rates
+	tokens  tokenCache
 	now     func() time.Time
 	ending  context.Context // ends when Drain is called
 	drain   context.CancelFunc
@@ -86,6 +102,8 @@ func New(cfg Config) (*Server, error) {
 		mux:     http.NewServeMux(),
 		hashing: make(chan struct{}, runtime.NumCPU()),
 		streams: make(chan struct{}, 4),
+		rates:   rates{limit: rate.Limit(cfg.RateLimit), burst: cfg.RateBurst, byToken: map[string]*rate.Limiter{}},
+		tokens:  tokenCache{life: cfg.TokenLife, known: map[string]knownToken{}},
 		now:     time.Now,
 	}
 	s.ending, s.drain = context.WithCancel(context.Background())
@@ -154,7 +172,7 @@ func (s *Server) authenticate(r *http.Request, scopes ...Scope) (Token, error) {
 	if text == "" {
 		return Token{}, errNoToken
 	}
-	t, err := verifyToken(r.Context(), s.store, text, s.now())
+	t, err := s.verifyToken(r.Context(), text)
 	if err != nil {
 		return Token{}, err
 	}

@@ -51,13 +51,31 @@ type Resource struct {
 	Doc []byte
 }
 
-// Query selects resources of a kind. At most one of the four strings is set;
-// none of them means all.
+// Query selects resources of a kind: those for which everything holds that is
+// set. The zero Query selects all.
 type Query struct {
 	ID, Name, ExternalID, Display string
-	// Offset resources are skipped; Limit is the most that are wanted.
+	// Partner is the id of a user that a group holds, or of a group that holds
+	// a user.
+	Partner string
+
+	Order      Order
+	Descending bool
+	// Offset resources are skipped; Limit is the most that are wanted, below 0
+	// all of them.
 	Offset, Limit int
 }
+
+// Order is what resources are sorted by. Every order is total, so that pages
+// neither overlap nor leave gaps.
+type Order uint8
+
+// The orders that a store has an index for.
+const (
+	ByAge Order = iota // oldest first
+	ByName
+	ByID
+)
 
 // Ref names a resource that another one points to.
 type Ref struct {
@@ -78,8 +96,9 @@ type Entry struct {
 type View interface {
 	// Resource returns the resource with that id.
 	Resource(kind Kind, id string) (Resource, error)
-	// Find calls yield for the resources that match, oldest first, and
-	// returns how many there are in all, whatever Offset and Limit say.
+	// Find calls yield for the resources that match, in the query's order, and
+	// returns how many there are in all, whatever Offset and Limit say. It
+	// holds one resource at a time; yield may use the view.
 	Find(kind Kind, q Query, yield func(Resource) error) (total int, err error)
 	// Members calls yield for the users in a group, in a stable order.
 	Members(groupID string, yield func(Ref) error) error

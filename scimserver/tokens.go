@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -77,19 +78,16 @@ func NewToken(name string, scope Scope, now time.Time, life time.Duration) (Toke
 
 var errBadToken = errors.New("the token is unknown, revoked or expired")
 
-// verifyToken returns the token that text is. It fails with errBadToken, whatever is
-// wrong with it, or with a fault of the store.
-func verifyToken(ctx context.Context, s Store, text string, now time.Time) (Token, error) {
+// verifyToken returns the token that text is. It fails with errBadToken,
+// whatever is wrong with it, or with a fault of the store.
+func (s *Server) verifyToken(ctx context.Context, text string) (Token, error) {
 	prefix, rest, _ := strings.Cut(text, "_")
 	id, secret, _ := strings.Cut(rest, "_")
 	if prefix != tokenPrefix || id == "" || len(id) > 32 || secret == "" || len(secret) > 128 {
 		return Token{}, errBadToken
 	}
-	var t Token
-	err := s.View(ctx, func(v View) (err error) {
-		t, err = v.Token(id)
-		return err
-	})
+	now := s.now()
+	t, err := s.tokens.find(ctx, s.store, id, now)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return Token{}, errBadToken
@@ -104,4 +102,40 @@ func verifyToken(ctx context.Context, s Store, text string, now time.Time) (Toke
 		return Token{}, errBadToken
 	}
 	return t, nil
+}
+
+// tokenCache remembers tokens for a moment, since every request has one. It
+// holds what the store holds, never a secret, and no more entries than there
+// are tokens; a revoked one is gone when its life is over.
+type tokenCache struct {
+	life  time.Duration
+	mu    sync.Mutex
+	known map[string]knownToken // by id
+}
+
+type knownToken struct {
+	Token
+	until time.Time
+}
+
+func (c *tokenCache) find(ctx context.Context, s Store, id string, now time.Time) (t Token, err error) {
+	c.mu.Lock()
+	k, ok := c.known[id]
+	c.mu.Unlock()
+	if ok && now.Before(k.until) {
+		return k.Token, nil
+	}
+	err = s.View(ctx, func(v View) (err error) {
+		t, err = v.Token(id)
+		return err
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err != nil:
+		delete(c.known, id)
+	case c.life > 0:
+		c.known[id] = knownToken{t, now.Add(c.life)}
+	}
+	return t, err
 }

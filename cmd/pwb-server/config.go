@@ -28,6 +28,9 @@ type config struct {
 	PageSize    int   `mapstructure:"page-size"`
 	MaxPageSize int   `mapstructure:"max-page-size"`
 
+	RateLimit float64 `mapstructure:"rate-limit"`
+	RateBurst int     `mapstructure:"rate-burst"`
+
 	LogLevel  string `mapstructure:"log-level"`
 	LogFormat string `mapstructure:"log-format"`
 }
@@ -49,5 +52,7 @@ func addFlags(cmd *cobra.Command) {
 	f.Int64("max-request-bytes", 16<<20, "most `bytes` of a SCIM request")
 	f.Int("page-size", 100, "`resources` in a list when the client does not say")
 	f.Int("max-page-size", 1000, "most `resources` in a list")
+	f.Float64("rate-limit", 500, "SCIM `operations` a second that a token may make; 0 is no limit")
+	f.Int("rate-burst", 2000, "SCIM `operations` that a token may make at once")
 	settings.LogFlags(f)
 }

@@ -69,6 +69,8 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		MaxBody:     cfg.MaxBody,
 		PageSize:    cfg.PageSize,
 		MaxPageSize: cfg.MaxPageSize,
+		RateLimit:   cfg.RateLimit,
+		RateBurst:   cfg.RateBurst,
 	})
 	if err != nil {
 		return err

@@ -124,7 +124,7 @@ func tokenListCommand() *cobra.Command {
 func tokenRevokeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke NAME",
-		Short: "Revoke a token; its next use is refused",
+		Short: "Revoke a token; a running server refuses it within a second",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := withStore(cmd, func(ctx context.Context, s scimserver.Store) error {

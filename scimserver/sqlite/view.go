@@ -37,38 +37,49 @@ func (v *view) Resource(kind scimserver.Kind, id string) (scimserver.Resource, e
 	return r, notFound(err)
 }
 
-// find holds, for each field of a query, the condition that uses its index.
-var find = []struct {
-	value        func(scimserver.Query) string
-	count, pages string
-}{
-	{func(q scimserver.Query) string { return q.ID }, findCount + ` AND id = ?`, findPages + ` AND id = ?` + findOrder},
-	{func(q scimserver.Query) string { return q.Name }, findCount + ` AND name = ?`, findPages + ` AND name = ?` + findOrder},
-	{func(q scimserver.Query) string { return q.ExternalID }, findCount + ` AND external_id = ?`, findPages + ` AND external_id = ?` + findOrder},
-	{func(q scimserver.Query) string { return q.Display }, findCount + ` AND display = ?`, findPages + ` AND display = ?` + findOrder},
-}
-
-const (
-	findCount = `SELECT count(*) FROM resources WHERE kind = ?`
-	findPages = `SELECT ` + resourceColumns + ` FROM resources WHERE kind = ?`
-	findOrder = ` ORDER BY num LIMIT ? OFFSET ?`
-)
-
-func (v *view) Find(kind scimserver.Kind, q scimserver.Query, yield func(scimserver.Resource) error) (total int, err error) {
-	count, pages, args := findCount, findPages+findOrder, []any{kind}
-	for _, f := range find {
-		if value := f.value(q); value != "" {
-			count, pages, args = f.count, f.pages, append(args, value)
-			break
+// conditions are those of a query, each with the index that it uses.
+func conditions(kind scimserver.Kind, q scimserver.Query) (where string, args []any) {
+	partner := ` AND num IN (SELECT grp FROM members WHERE usr = (SELECT num FROM resources WHERE id = ? AND kind = 1))`
+	if kind == scimserver.KindUser {
+		partner = ` AND num IN (SELECT usr FROM members WHERE grp = (SELECT num FROM resources WHERE id = ? AND kind = 2))`
+	}
+	where, args = ` FROM resources WHERE kind = ?`, []any{kind}
+	for _, c := range []struct{ text, value string }{
+		{` AND id = ?`, q.ID},
+		{` AND name = ?`, q.Name},
+		{` AND external_id = ?`, q.ExternalID},
+		{` AND display = ?`, q.Display},
+		{partner, q.Partner},
+	} {
+		if c.value != "" {
+			where += c.text
+			args = append(args, c.value)
 		}
 	}
-	if err := v.c.row(count, args, &total); err != nil {
+	return where, args
+}
+
+// orders holds the columns of each order; all are indexed and unique in a kind.
+var orders = map[scimserver.Order]string{
+	scimserver.ByAge:  "num",
+	scimserver.ByName: "name",
+	scimserver.ByID:   "id",
+}
+
+// Find makes its statement of a few fixed parts: the number of texts is bounded.
+func (v *view) Find(kind scimserver.Kind, q scimserver.Query, yield func(scimserver.Resource) error) (total int, err error) {
+	where, args := conditions(kind, q)
+	if err := v.c.row(`SELECT count(*)`+where, args, &total); err != nil {
 		return 0, err
 	}
-	if total == 0 || q.Limit <= 0 {
+	if total == 0 || q.Limit == 0 {
 		return total, nil
 	}
-	err = v.c.each(pages, append(args, q.Limit, q.Offset), func(rows *sql.Rows) error {
+	order := ` ORDER BY ` + orders[q.Order]
+	if q.Descending {
+		order += ` DESC`
+	}
+	err = v.c.each(`SELECT `+resourceColumns+where+order+` LIMIT ? OFFSET ?`, append(args, q.Limit, q.Offset), func(rows *sql.Rows) error {
 		r, err := scanResource(rows.Scan)
 		if err != nil {
 			return err

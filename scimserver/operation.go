@@ -1,0 +1,204 @@
+package scimserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"pwb/scimserver/scim"
+)
+
+// operation is one thing to do with resources of a kind, whether it came as a
+// request of its own or within a bulk request.
+type operation struct {
+	*Server
+	ctx context.Context
+	h   *handlers
+	// id is the resource's; empty when it is about the whole collection.
+	id string
+	// ifMatch holds the versions that the resource may have (RFC 7644 §3.14);
+	// empty: any.
+	ifMatch string
+	// newID is the id that a new resource gets; empty: one that is made for it.
+	newID string
+}
+
+// outcome is what an operation came to.
+type outcome struct {
+	status int
+	// resource is as it was stored; it has no ID after a deletion.
+	resource Resource
+	// quiet: the answer needs no body.
+	quiet bool
+}
+
+// handlers says what is done with the resources of a kind. Each function takes
+// the request's body, if its method has one.
+type handlers struct {
+	kind Kind
+	typ  *scim.ResourceType
+	// unique is the attribute that no two resources of the kind share.
+	unique string
+
+	create  func(*operation, map[string]any) (outcome, error)
+	replace func(*operation, map[string]any) (outcome, error)
+	patch   func(*operation, map[string]any) (outcome, error)
+	remove  func(*operation) (outcome, error)
+}
+
+// collections holds the endpoints of resources under their lower-case names.
+var collections = map[string]*handlers{
+	"users":  {KindUser, scim.User, "userName", (*operation).createUser, (*operation).replaceUser, (*operation).patchUser, (*operation).deleteUser},
+	"groups": {KindGroup, scim.Group, "displayName", (*operation).createGroup, (*operation).replaceGroup, (*operation).patchGroup, (*operation).deleteGroup},
+}
+
+// newResource makes the stored form of what a provider has sent, with a new id.
+func (o *operation) newResource(attrs scim.Resource) (Resource, error) {
+	id := o.newID
+	if id == "" {
+		var err error
+		if id, err = newID(); err != nil {
+			return Resource{}, err
+		}
+	}
+	r := Resource{Kind: o.h.kind, ID: id, Created: o.moment()}
+	return r, o.fill(&r, attrs)
+}
+
+// newID makes an id: a UUID that ascends with time, so that rows are stored in
+// the order in which they came.
+func newID() (string, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("make an id: %w", err)
+	}
+	return id.String(), nil
+}
+
+// moment is now in the precision that is stored.
+func (o *operation) moment() time.Time { return o.now().UTC().Truncate(time.Millisecond) }
+
+// fill puts the provider's attributes into r as its next version.
+func (o *operation) fill(r *Resource, attrs scim.Resource) error {
+	str := func(name string) string { v, _ := attrs[name].(string); return v }
+	r.Display = scim.Fold(str("displayName"))
+	r.Name = r.Display
+	if r.Kind == KindUser {
+		r.Name = scim.Fold(str("userName"))
+	}
+	r.ExternalID = str("externalId")
+	r.Version++
+	r.Modified = o.moment()
+	delete(attrs, "schemas") // follows from the attributes
+	doc, err := json.Marshal(attrs)
+	r.Doc = doc
+	return err
+}
+
+// attributes is the reverse of fill.
+func attributes(r Resource) (scim.Resource, error) {
+	attrs, err := scim.DecodeObject(r.Doc)
+	if err != nil {
+		return nil, fmt.Errorf("stored resource %s: %w", r.ID, err)
+	}
+	return attrs, nil
+}
+
+// stored finds the resource that the operation names.
+func (o *operation) stored(v View) (Resource, error) {
+	r, err := v.Resource(o.h.kind, o.id)
+	if errors.Is(err, ErrNotFound) {
+		return r, scim.Errorf(http.StatusNotFound, "", "no resource has the id %.100q here", o.id)
+	}
+	return r, err
+}
+
+// matched is stored for a write: it also holds ifMatch against the version.
+func (o *operation) matched(tx Tx) (Resource, error) {
+	r, err := o.stored(tx)
+	if err == nil && !etagMatches(o.ifMatch, r, true) {
+		err = scim.Errorf(http.StatusPreconditionFailed, "", "the resource has version %s by now; GET it again", etag(r))
+	}
+	return r, err
+}
+
+// insert stores a new resource and has follow do the same to the roster.
+func (o *operation) insert(attrs scim.Resource, follow func(tx Tx, id string) error) (outcome, error) {
+	r, err := o.newResource(attrs)
+	if err != nil {
+		return outcome{}, err
+	}
+	err = o.store.Update(o.ctx, func(tx Tx) error {
+		if err := o.conflict(tx.Insert(r), attrs); err != nil {
+			return err
+		}
+		return follow(tx, r.ID)
+	})
+	return outcome{status: http.StatusCreated, resource: r}, err
+}
+
+// change stores what edit makes of the resource that the operation names, and
+// has follow do the same to the roster. When edit neither says that something
+// changed nor makes other attributes, nothing is written and the version stays.
+func (o *operation) change(
+	edit func(tx Tx, old scim.Resource) (attrs scim.Resource, changed bool, err error),
+	follow func(tx Tx, attrs scim.Resource) error,
+) (outcome, error) {
+	var r Resource
+	err := o.store.Update(o.ctx, func(tx Tx) error {
+		before, err := o.matched(tx)
+		if err != nil {
+			return err
+		}
+		old, err := attributes(before)
+		if err != nil {
+			return err
+		}
+		attrs, changed, err := edit(tx, old)
+		if err != nil {
+			return err
+		}
+		r = before
+		if err := o.fill(&r, attrs); err != nil {
+			return err
+		}
+		if !changed && bytes.Equal(r.Doc, before.Doc) {
+			r = before
+			return nil
+		}
+		if err := o.conflict(tx.Replace(r), attrs); err != nil {
+			return err
+		}
+		return follow(tx, attrs)
+	})
+	return outcome{status: http.StatusOK, resource: r}, err
+}
+
+// conflict turns ErrTaken into the error that names what is taken.
+func (o *operation) conflict(err error, attrs scim.Resource) error {
+	if errors.Is(err, ErrTaken) {
+		return scim.Errorf(http.StatusConflict, scim.Uniqueness, "%s %q is in use", o.h.unique, attrs[o.h.unique])
+	}
+	return err
+}
+
+// erase removes the resource that the operation names, after clear has removed
+// what depends on it.
+func (o *operation) erase(clear func(tx Tx) error) (outcome, error) {
+	err := o.store.Update(o.ctx, func(tx Tx) error {
+		if _, err := o.matched(tx); err != nil {
+			return err
+		}
+		if err := clear(tx); err != nil {
+			return err
+		}
+		return tx.Delete(o.h.kind, o.id)
+	})
+	return outcome{status: http.StatusNoContent, quiet: true}, err
+}
