@@ -101,16 +101,17 @@ type Change struct {
 	Line []byte
 }
 
-// ParseChange reads a line. It checks the key's form and finds the value, but
+// ParseChange reads a line. Its errors repeat no value, which may hold a password
+// hash. It checks the key's form and finds the value, but
 // leaves decoding the value to Row.
 func ParseChange(line []byte) (Change, error) {
 	rest, ok := bytes.CutPrefix(line, []byte(`["`))
 	if !ok {
-		return Change{}, fmt.Errorf("line %.60q does not begin with a key", line)
+		return Change{}, errors.New("the line does not begin with a key")
 	}
 	key, value, ok := bytes.Cut(rest, []byte(`",`))
 	if !ok || len(value) < 2 || value[len(value)-1] != ']' {
-		return Change{}, fmt.Errorf("line %.60q is not a key and a value", line)
+		return Change{}, errors.New("the line is not a key and a value")
 	}
 	c := Change{Key: string(key), Line: line}
 	if _, err := splitKey(c.Key); err != nil {

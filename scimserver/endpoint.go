@@ -1,6 +1,7 @@
 package scimserver
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,14 +22,17 @@ type call struct {
 	r     *http.Request
 	token Token
 	presenter
+	// bodyBytes is what the body holds of the server's budget.
+	bodyBytes int64
 }
 
 // serveSCIM routes a request below /scim/v2 and writes its errors, once, in the
 // protocol's form (RFC 7644 §3.12). Paths are compared without regard to case,
 // as some providers' spelling demands.
-func (s *Server) serveSCIM(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serveSCIM(w http.ResponseWriter, r *http.Request, path string) {
 	c := &call{Server: s, w: w, r: r}
-	if err := c.route(); err != nil {
+	defer func() { s.bodies.Release(c.bodyBytes) }()
+	if err := c.route(path); err != nil {
 		c.fail(err)
 	}
 }
@@ -43,16 +47,16 @@ func (s *Server) origin(r *http.Request) string {
 	return "https://" + r.Host
 }
 
-func (c *call) route() error {
+func (c *call) route(path string) error {
 	if err := c.checkHeader(); err != nil {
 		return err
 	}
 	q := c.r.URL.Query()
 	var err error
-	if c.presenter, err = newPresenter(c.origin(c.r)+"/scim/v2", param(q, "attributes"), param(q, "excludedAttributes")); err != nil {
+	if c.presenter, err = newPresenter(c.origin(c.r)+scimRoot, param(q, "attributes"), param(q, "excludedAttributes")); err != nil {
 		return err
 	}
-	path := strings.Trim(c.r.URL.Path[len("/scim/v2/"):], "/")
+	path = strings.Trim(path, "/")
 	collection, id, _ := strings.Cut(path, "/")
 	collection = strings.ToLower(collection)
 	switch collection {
@@ -280,6 +284,9 @@ func (c *call) body() (map[string]any, error) {
 			return nil, scim.Errorf(http.StatusUnsupportedMediaType, "", "Content-Type %.80q is not application/scim+json or application/json", text)
 		}
 	}
+	if err := c.reserve(); err != nil {
+		return nil, err
+	}
 	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.cfg.MaxBody))
 	var tooBig *http.MaxBytesError
 	switch {
@@ -289,6 +296,22 @@ func (c *call) body() (map[string]any, error) {
 		return nil, scim.Errorf(http.StatusBadRequest, scim.InvalidSyntax, "the request could not be read to its end")
 	}
 	return scim.DecodeObject(data)
+}
+
+// reserve waits until the server's budget has room for the body, which it keeps
+// until the request is answered.
+func (c *call) reserve() error {
+	n := min(c.r.ContentLength, c.cfg.MaxBody)
+	if n < 0 {
+		n = 1 << 20 // sent in chunks, without a length
+	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), placeTime)
+	defer cancel()
+	if err := c.bodies.Acquire(ctx, n); err != nil {
+		return cmp.Or(context.Cause(c.r.Context()), errNoPlace)
+	}
+	c.bodyBytes = n
+	return nil
 }
 
 // answer writes a JSON body. For HEAD the http package leaves it out.
@@ -316,10 +339,10 @@ func (c *call) fail(err error) {
 	switch {
 	case errors.As(err, &e):
 	case c.r.Context().Err() != nil && errors.Is(err, context.Cause(c.r.Context())):
-		return // the client has gone
-	case errors.Is(err, ErrClosed):
+		panic(http.ErrAbortHandler) // the client has gone; nothing is to look like an answer
+	case errors.Is(err, ErrClosed), errors.Is(err, errNoPlace):
 		c.w.Header().Set("Retry-After", "2")
-		e = scim.Errorf(http.StatusServiceUnavailable, "", "the server is stopping; try again")
+		e = scim.Errorf(http.StatusServiceUnavailable, "", "%v", err)
 	case errors.Is(err, errExhausted):
 		c.log.Error("cannot give a number", "error", err)
 		e = scim.Errorf(http.StatusInternalServerError, "", "%v", err)

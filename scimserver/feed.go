@@ -17,7 +17,11 @@ import (
 
 // maxDelta is the most changes that are sent as a delta, which is collected in
 // memory; an agent that is further behind takes a snapshot, which is not.
-const maxDelta = 100_000
+const maxDelta = 20_000
+
+// maxStream bounds the time of a snapshot: as long as one is read, the store
+// keeps everything that was there when it began.
+const maxStream = 10 * time.Minute
 
 // StreamType is the media type of the feed's answers.
 const StreamType = "application/x-ndjson"
@@ -34,7 +38,9 @@ func (s *Server) forNodes(h func(http.ResponseWriter, *http.Request) error) http
 		}
 		var bad *badRequest
 		switch {
-		case err == nil, r.Context().Err() != nil:
+		case err == nil:
+		case r.Context().Err() != nil:
+			panic(http.ErrAbortHandler) // the agent has gone
 		case errors.As(err, &bad):
 			plain(w, http.StatusBadRequest, bad.Error())
 		case errors.Is(err, ErrUnknownPosition):
@@ -138,12 +144,14 @@ func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return errBusy
 	}
-	return s.store.View(r.Context(), func(v View) error {
+	ctx, cancel := context.WithTimeout(r.Context(), maxStream)
+	defer cancel()
+	return s.store.View(ctx, func(v View) error {
 		to, err := v.Position()
 		if err != nil {
 			return err
 		}
-		return send(w, r, nil, to, v.Snapshot)
+		return send(w, r.WithContext(ctx), nil, to, v.Snapshot)
 	})
 }
 
@@ -171,6 +179,9 @@ func send(w http.ResponseWriter, r *http.Request, from *roster.Position, to rost
 		// A slow reader is fine, one that stands still is not.
 		if n++; n%1024 == 0 {
 			allow(w, 0)
+			if err := r.Context().Err(); err != nil {
+				return err
+			}
 		}
 		return out.Write(c)
 	})

@@ -192,10 +192,10 @@ func TestAClientThatGoesEndsItsWait(t *testing.T) {
 	ended := make(chan struct{})
 	inner := h.http.Config.Handler
 	h.http.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		inner.ServeHTTP(w, r)
 		if strings.Contains(r.URL.RawQuery, "wait") {
-			close(ended)
+			defer close(ended) // also when the handler aborts
 		}
+		inner.ServeHTTP(w, r)
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	answers := h.poll(ctx, h.feed().at)

@@ -3,7 +3,9 @@ package scimserver
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"pwb/roster"
 	"pwb/scimserver/scim"
@@ -61,7 +63,9 @@ func (o *operation) patchGroup(body map[string]any) (outcome, error) {
 func (o *operation) changeGroup(edit func(m *members, old scim.Resource) (group scim.Resource, changed bool, err error)) (outcome, error) {
 	return o.change(func(tx Tx, old scim.Resource) (scim.Resource, bool, error) {
 		return edit(&members{tx, o.id}, old)
-	}, func(tx Tx, group scim.Resource) error { return o.updateGroup(tx, o.id, groupName(group)) })
+	}, func(tx Tx, old, group scim.Resource) error {
+		return o.updateGroup(tx, o.id, groupName(old), groupName(group))
+	})
 }
 
 // deleteGroup is DELETE /Groups/{id} (RFC 7644 §3.6). The gid is never given to
@@ -137,15 +141,19 @@ func (m *members) Remove(ids []string) (changed bool, err error) {
 
 // Replace touches those alone that are in one of the two sets.
 func (m *members) Replace(ids []string) (changed bool, err error) {
-	want := make(map[string]bool, len(ids))
+	missing := make(map[string]bool, len(ids)) // of those wanted
 	for _, id := range ids {
-		want[id] = true
+		missing[id] = true
 	}
-	removed, err := m.removeIf(func(r Ref) bool { return !want[r.ID] })
+	removed, err := m.removeIf(func(r Ref) bool {
+		wanted := missing[r.ID]
+		delete(missing, r.ID)
+		return !wanted
+	})
 	if err != nil {
 		return false, err
 	}
-	added, err := m.Add(ids)
+	added, err := m.Add(slices.Sorted(maps.Keys(missing)))
 	return removed || added, err
 }
 

@@ -59,25 +59,62 @@ func (s *Server) nextNumber(tx Tx) (uint32, error) {
 	}
 }
 
-// takeName gives the subject the name, or the first numbered form of it that is
-// free. A name that was the subject's before is free for it.
+// takeName gives the subject the name or, when that is taken, a numbered form of
+// it: one that is free while the form before it is taken. A name that was the
+// subject's before is free for it.
+//
+// The search doubles its steps and then halves them, so that the ten-thousandth
+// user of a name costs a few looks more than the second, not ten thousand.
 func (s *Server) takeName(tx Tx, name string, e Entry) (string, error) {
-	for n := 1; ; n++ {
-		candidate := name
-		if n > 1 {
-			candidate = roster.NumberedName(name, n)
+	form := func(n int) string {
+		if n == 1 {
+			return name
 		}
-		if s.cfg.Local.names[candidate] {
-			continue
+		return roster.NumberedName(name, n)
+	}
+	taken, free := 0, 1
+	for {
+		ok, err := s.nameIsFree(tx, form(free), e.Subject)
+		if err != nil {
+			return "", err
 		}
-		e.Name = candidate
-		switch err := tx.GiveName(candidate, e); {
-		case err == nil:
-			return candidate, nil
-		case !errors.Is(err, ErrTaken):
-			return "", fmt.Errorf("give %s the name %s: %w", e.Subject, candidate, err)
+		if ok {
+			break
+		}
+		taken, free = free, 2*free
+	}
+	for free-taken > 1 {
+		middle := (taken + free) / 2
+		ok, err := s.nameIsFree(tx, form(middle), e.Subject)
+		if err != nil {
+			return "", err
+		}
+		if ok {
+			free = middle
+		} else {
+			taken = middle
 		}
 	}
+	e.Name = form(free)
+	if err := tx.GiveName(e.Name, e); err != nil {
+		return "", fmt.Errorf("give %s the name %s: %w", e.Subject, e.Name, err)
+	}
+	return e.Name, nil
+}
+
+// nameIsFree reports whether the subject may have the name.
+func (s *Server) nameIsFree(tx Tx, name, subject string) (bool, error) {
+	if s.cfg.Local.names[name] {
+		return false, nil
+	}
+	owner, err := tx.NameOwner(name)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("look up who owns the name %s: %w", name, err)
+	}
+	return owner.Subject == subject, nil
 }
 
 // openAccount makes the account of a new user. hash is empty without password.
@@ -110,11 +147,13 @@ func (s *Server) openAccount(tx Tx, id string, user scim.Resource, hash string) 
 }
 
 // updateAccount follows a change of the user. The uid and the home stay what
-// they are. hash replaces the password's when it is not empty.
-func (s *Server) updateAccount(tx Tx, id string, user scim.Resource, hash string) error {
+// they are, and the name does unless another one follows from the new userName.
+// hash replaces the password's when it is not empty.
+func (s *Server) updateAccount(tx Tx, id string, old, user scim.Resource, hash string) error {
 	return s.changeAccount(tx, id, func(a *roster.Account) error {
+		was, _ := old["userName"].(string)
 		userName, _ := user["userName"].(string)
-		if want := roster.UserName(userName); !sameName(a.Name, want) {
+		if want := roster.UserName(userName); want != roster.UserName(was) {
 			name, err := s.takeName(tx, want, Entry{Subject: id, Given: s.now()})
 			if err != nil {
 				return err
@@ -166,41 +205,22 @@ func (s *Server) openGroup(tx Tx, id, displayName string) error {
 	return tx.PutRow(roster.Row{Group: &roster.Group{ID: id, Name: name, GID: number}})
 }
 
-// updateGroup follows a change of displayName; the gid stays.
-func (s *Server) updateGroup(tx Tx, id, displayName string) error {
+// updateGroup follows a change of displayName; the gid stays, and the name does
+// unless another one follows.
+func (s *Server) updateGroup(tx Tx, id, was, displayName string) error {
+	want := roster.GroupName(displayName)
+	if want == roster.GroupName(was) {
+		return nil
+	}
 	row, err := tx.Row(roster.GroupKey(id))
 	if err != nil {
 		return fmt.Errorf("group %s: %w", id, err)
-	}
-	want := roster.GroupName(displayName)
-	if sameName(row.Group.Name, want) {
-		return nil
 	}
 	row.Group.Name, err = s.takeName(tx, want, Entry{Subject: id, Given: s.now()})
 	if err != nil {
 		return err
 	}
 	return tx.PutRow(row)
-}
-
-// sameName reports whether have is want or a numbered form of it: whoever got
-// ada-2 keeps it for as long as ada is asked for.
-func sameName(have, want string) bool {
-	if have == want {
-		return true
-	}
-	i := strings.LastIndexByte(have, '-')
-	if i < 0 {
-		return false
-	}
-	n := 0
-	for _, c := range have[i+1:] {
-		if c < '0' || c > '9' || n > 1<<20 {
-			return false
-		}
-		n = 10*n + int(c-'0')
-	}
-	return n > 1 && roster.NumberedName(want, n) == have
 }
 
 // active is whether the user may log in; it is so unless the provider says no.

@@ -134,6 +134,13 @@ func fromSearch(in map[string]any) func(string) (string, error) {
 // indexed attributes, order by them, and the page. Any other condition is held
 // against what they leave, one resource at a time.
 func (s *Server) list(ctx context.Context, l listRequest) (scim.Resource, error) {
+	if l.scans() {
+		release, err := s.scans.take(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+	}
 	page := &page{skip: l.start - 1, count: l.count}
 	err := s.store.View(ctx, func(v View) error {
 		for _, h := range l.in {
@@ -149,21 +156,51 @@ func (s *Server) list(ctx context.Context, l listRequest) (scim.Resource, error)
 	return listResponse(page.resources, page.total, l.start), nil
 }
 
+// scans reports whether the query must look at every resource.
+func (l listRequest) scans() bool {
+	for _, h := range l.in {
+		q, rest := plan(h, l.filter)
+		_, ordered := l.order(h)
+		if (rest != nil || !ordered) && q.ID == "" && q.Name == "" && q.ExternalID == "" {
+			return true
+		}
+	}
+	return false
+}
+
 // page takes the matches of a list and keeps those that it wants.
 type page struct {
 	skip, count, total int
 	resources          []any
+	bytes              int // of the resources, roughly
 }
 
+// maxPage is how many bytes a page may reach before it ends early, which
+// RFC 7644 §3.4.2.4 allows: the client goes on behind the last it got.
+const maxPage = 8 << 20
+
 // found counts a match; keep is called if it belongs on the page.
-func (p *page) found(keep func() (scim.Resource, error)) error {
+func (p *page) found(r Resource, keep func() (scim.Resource, error)) error {
 	p.total++
-	if p.total <= p.skip || len(p.resources) >= p.count {
+	if p.total <= p.skip {
 		return nil
 	}
-	r, err := keep()
-	p.resources = append(p.resources, r)
-	return err
+	return p.add(r, keep)
+}
+
+// add puts a resource on the page, if there is room.
+func (p *page) add(r Resource, keep func() (scim.Resource, error)) error {
+	if len(p.resources) >= p.count || p.bytes >= maxPage {
+		return nil
+	}
+	body, err := keep()
+	if err != nil {
+		return err
+	}
+	members, _ := body["members"].([]any)
+	p.bytes += len(r.Doc) + 200*len(members)
+	p.resources = append(p.resources, body)
+	return nil
 }
 
 // collect adds the matches of one collection to the page.
@@ -174,9 +211,7 @@ func (l listRequest) collect(ctx context.Context, v View, h *handlers, p *page) 
 		q.Order, q.Descending = order, l.descending
 		q.Offset, q.Limit = max(p.skip-p.total, 0), p.count-len(p.resources)
 		total, err := v.Find(h.kind, q, func(r Resource) error {
-			body, err := l.present(v, h, r)
-			p.resources = append(p.resources, body)
-			return err
+			return p.add(r, func() (scim.Resource, error) { return l.present(v, h, r) })
 		})
 		p.total += total
 		return err
@@ -195,7 +230,7 @@ func (l listRequest) collect(ctx context.Context, v View, h *handlers, p *page) 
 		if err != nil || !ok {
 			return cmp.Or(err, ctx.Err())
 		}
-		return p.found(func() (scim.Resource, error) { return l.present(v, h, r) })
+		return p.found(r, func() (scim.Resource, error) { return l.present(v, h, r) })
 	})
 	return err
 }
@@ -238,7 +273,7 @@ func (l listRequest) sorted(ctx context.Context, v View, h *handlers, q Query, m
 		return 1
 	})
 	for _, k := range best.all {
-		if err := p.found(func() (scim.Resource, error) { return l.present(v, h, k.stored) }); err != nil {
+		if err := p.found(k.stored, func() (scim.Resource, error) { return l.present(v, h, k.stored) }); err != nil {
 			return err
 		}
 	}

@@ -97,9 +97,19 @@ func (o *operation) fill(r *Resource, attrs scim.Resource) error {
 	r.Modified = o.moment()
 	delete(attrs, "schemas") // follows from the attributes
 	doc, err := json.Marshal(attrs)
+	if err != nil {
+		return fmt.Errorf("encode resource %s: %w", r.ID, err)
+	}
+	if len(doc) > maxDoc {
+		return scim.Errorf(http.StatusBadRequest, scim.InvalidValue, "the resource's attributes have %d bytes, %d at most", len(doc), maxDoc)
+	}
 	r.Doc = doc
-	return err
+	return nil
 }
+
+// maxDoc is the most bytes of a resource's attributes. Real ones have a few
+// thousand; a page of lists holds up to a thousand of them.
+const maxDoc = 256 << 10
 
 // attributes is the reverse of fill.
 func attributes(r Resource) (scim.Resource, error) {
@@ -148,7 +158,7 @@ func (o *operation) insert(attrs scim.Resource, follow func(tx Tx, id string) er
 // changed nor makes other attributes, nothing is written and the version stays.
 func (o *operation) change(
 	edit func(tx Tx, old scim.Resource) (attrs scim.Resource, changed bool, err error),
-	follow func(tx Tx, attrs scim.Resource) error,
+	follow func(tx Tx, old, attrs scim.Resource) error,
 ) (outcome, error) {
 	var r Resource
 	err := o.store.Update(o.ctx, func(tx Tx) error {
@@ -175,7 +185,7 @@ func (o *operation) change(
 		if err := o.conflict(tx.Replace(r), attrs); err != nil {
 			return err
 		}
-		return follow(tx, attrs)
+		return follow(tx, old, attrs)
 	})
 	return outcome{status: http.StatusOK, resource: r}, err
 }

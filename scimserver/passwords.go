@@ -19,7 +19,7 @@ const maxPassword = 512
 
 // takePassword removes the password from the user and returns its hash, empty
 // when there is none. Hashing is slow on purpose: it happens before the store's
-// writer is asked for, and no more at once than there are processors.
+// writer is asked for, and one processor at least is left to everything else.
 func (s *Server) takePassword(ctx context.Context, user scim.Resource) (string, error) {
 	password, _ := user["password"].(string)
 	delete(user, "password")
@@ -29,12 +29,11 @@ func (s *Server) takePassword(ctx context.Context, user scim.Resource) (string, 
 	if len(password) > maxPassword || strings.ContainsAny(password, "\x00\n") {
 		return "", scim.Errorf(http.StatusBadRequest, scim.InvalidValue, "password must have at most %d bytes, no newline and no NUL", maxPassword)
 	}
-	select {
-	case s.hashing <- struct{}{}:
-		defer func() { <-s.hashing }()
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
+	release, err := s.hashing.take(ctx)
+	if err != nil {
+		return "", err
 	}
+	defer release()
 	var random [12]byte
 	rand.Read(random[:]) // never fails, see crypto/rand
 	// crypt(5): 16 characters of ./0-9A-Za-z.

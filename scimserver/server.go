@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"pwb/roster"
@@ -81,8 +82,10 @@ type Server struct {
 	log     *slog.Logger
 	store   Store
 	mux     *http.ServeMux
-	hashing chan struct{} // holds one element for each hash being computed
-	streams chan struct{} // likewise for each snapshot being sent
+	hashing places              // for passwords
+	scans   places              // for lists that no index serves
+	bodies  *semaphore.Weighted // the bytes of requests that are being worked on
+	streams chan struct{}       // holds one element for each snapshot being sent
 	rates   rates
 	tokens  tokenCache
 	now     func() time.Time
@@ -100,14 +103,15 @@ func New(cfg Config) (*Server, error) {
 		log:     cfg.Log,
 		store:   cfg.Store,
 		mux:     http.NewServeMux(),
-		hashing: make(chan struct{}, runtime.NumCPU()),
+		hashing: make(places, max(1, runtime.NumCPU()-1)),
+		scans:   make(places, 2),
+		bodies:  semaphore.NewWeighted(max(bodyBudget, cfg.MaxBody)),
 		streams: make(chan struct{}, 4),
 		rates:   rates{limit: rate.Limit(cfg.RateLimit), burst: cfg.RateBurst, byToken: map[string]*rate.Limiter{}},
 		tokens:  tokenCache{life: cfg.TokenLife, known: map[string]knownToken{}},
 		now:     time.Now,
 	}
 	s.ending, s.drain = context.WithCancel(context.Background())
-	s.mux.HandleFunc("/scim/v2/", s.serveSCIM)
 	s.mux.HandleFunc("GET /sync/v1/changes", s.forNodes(s.serveChanges))
 	s.mux.HandleFunc("GET /sync/v1/snapshot", s.forNodes(s.serveSnapshot))
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "alive") })
@@ -129,8 +133,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	allow(w, 0)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	// Not through the mux, which would answer odd paths with a page.
+	if path := r.URL.Path; len(path) >= len(scimRoot) && strings.EqualFold(path[:len(scimRoot)], scimRoot) && (len(path) == len(scimRoot) || path[len(scimRoot)] == '/') {
+		s.serveSCIM(w, r, path[len(scimRoot):])
+		return
+	}
 	s.mux.ServeHTTP(w, r)
 }
+
+// scimRoot is where the SCIM endpoints lie.
+const scimRoot = "/scim/v2"
 
 // allow gives the connection time to read the request and write the answer,
 // counted from now. Test recorders have no deadlines, hence no error is told.

@@ -90,7 +90,7 @@ func (o *operation) changeUser(hash string, edit func(old scim.Resource) (scim.R
 			user["active"] = active(old)
 		}
 		return user, hash != "", nil
-	}, func(tx Tx, user scim.Resource) error { return o.updateAccount(tx, o.id, user, hash) })
+	}, func(tx Tx, old, user scim.Resource) error { return o.updateAccount(tx, o.id, old, user, hash) })
 }
 
 // deleteUser is DELETE /Users/{id} (RFC 7644 §3.6): the SCIM resource goes and

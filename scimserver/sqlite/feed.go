@@ -112,6 +112,9 @@ func (t *tx) PutRow(r roster.Row) error {
 	if len(line) >= roster.MaxLine {
 		return fmt.Errorf("row %s has %d bytes, %d at most", key, len(line), roster.MaxLine-1)
 	}
+	if _, err := roster.ParseChange(line); err != nil {
+		return err // no agent would take it
+	}
 	old, err := t.line(key)
 	switch {
 	case errors.Is(err, scimserver.ErrNotFound):

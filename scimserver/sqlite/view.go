@@ -43,6 +43,12 @@ func conditions(kind scimserver.Kind, q scimserver.Query) (where string, args []
 	if kind == scimserver.KindUser {
 		partner = ` AND num IN (SELECT usr FROM members WHERE grp = (SELECT num FROM resources WHERE id = ? AND kind = 2))`
 	}
+	if q.ID != "" { // one resource, whose memberships need not be gathered
+		partner = ` AND EXISTS (SELECT 1 FROM members WHERE grp = resources.num AND usr = (SELECT num FROM resources WHERE id = ? AND kind = 1))`
+		if kind == scimserver.KindUser {
+			partner = ` AND EXISTS (SELECT 1 FROM members WHERE usr = resources.num AND grp = (SELECT num FROM resources WHERE id = ? AND kind = 2))`
+		}
+	}
 	where, args = ` FROM resources WHERE kind = ?`, []any{kind}
 	for _, c := range []struct{ text, value string }{
 		{` AND id = ?`, q.ID},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"pwb/roster"
 	"pwb/scimserver"
@@ -83,10 +84,9 @@ func (s *Store) commit(c *conn, batch []*job) {
 		if _, undo := c.exec("ROLLBACK"); undo != nil {
 			err = errors.Join(err, undo)
 		}
+		// Also what failed is told so: it may have met a row that is gone again.
 		for i := range answers {
-			if answers[i] == nil {
-				answers[i] = fmt.Errorf("commit to the store: %w", err)
-			}
+			answers[i] = fmt.Errorf("commit to the store: %w", err)
 		}
 	} else {
 		s.announce(seq)
@@ -137,7 +137,7 @@ func (s *Store) transact(c *conn, batch []*job, answers []error) (int64, error) 
 func run(fn func(scimserver.Tx) error, t *tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("update panicked: %v", p)
+			err = fmt.Errorf("update panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
 	return fn(t)
