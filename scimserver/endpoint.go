@@ -187,12 +187,19 @@ func (c *call) respond(h *handlers, out outcome) error {
 		c.w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
+	if out.alone {
+		body, err := c.present(nil, h, r)
+		if err != nil {
+			return err
+		}
+		return c.sendResource(h, out.status, r, body)
+	}
 	return c.answerResource(h, out.status, func(View) (Resource, error) { return r, nil })
 }
 
-// answerResource answers with the resource that find finds; its headers are
-// those of RFC 7644 §3.3 and §3.14. The answer is made in the view and sent
-// after it, so that a client that reads slowly keeps no reader of the store.
+// answerResource answers with the resource that find finds. The answer is made
+// in the view and sent after it, so that a client that reads slowly keeps no
+// reader of the store.
 func (c *call) answerResource(h *handlers, status int, find func(View) (Resource, error)) error {
 	var r Resource
 	var body scim.Resource // nil: the client has this version
@@ -207,6 +214,12 @@ func (c *call) answerResource(h *handlers, status int, find func(View) (Resource
 	if err != nil {
 		return err
 	}
+	return c.sendResource(h, status, r, body)
+}
+
+// sendResource sends an answer with the headers of RFC 7644 §3.3 and §3.14; a
+// nil body says that the client has this version.
+func (c *call) sendResource(h *handlers, status int, r Resource, body scim.Resource) error {
 	c.w.Header().Set("ETag", etag(r))
 	c.w.Header().Set("Location", c.location(h.typ, r.ID))
 	if body == nil {

@@ -36,6 +36,8 @@ type outcome struct {
 	resource Resource
 	// quiet: the answer needs no body.
 	quiet bool
+	// alone: the resource is in no membership, so that none is looked up.
+	alone bool
 }
 
 // handlers says what is done with the resources of a kind. Each function takes

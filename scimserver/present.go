@@ -31,7 +31,7 @@ func (p presenter) present(v View, h *handlers, r Resource) (scim.Resource, erro
 }
 
 // complete is the resource with what the server adds; of the memberships, which
-// may be many, only what wants says.
+// may be many, only what wants says. Without a view there are none.
 func (p presenter) complete(v View, h *handlers, r Resource, wants func(attr string) bool) (scim.Resource, error) {
 	out, err := attributes(r)
 	if err != nil {
@@ -46,6 +46,7 @@ func (p presenter) complete(v View, h *handlers, r Resource, wants func(attr str
 		"version":      etag(r),
 	}
 	switch {
+	case v == nil:
 	case h.kind == KindGroup && wants("members"):
 		err = p.attach(out, "members", scim.User, func(yield func(Ref) error) error { return v.Members(r.ID, yield) })
 	case h.kind == KindUser && wants("groups"):
@@ -53,6 +54,10 @@ func (p presenter) complete(v View, h *handlers, r Resource, wants func(attr str
 	}
 	if err != nil {
 		return nil, fmt.Errorf("memberships of %s: %w", r.ID, err)
+	}
+	// authentik compares members only where the answer has a list of them.
+	if h.kind == KindGroup && out["members"] == nil && wants("members") {
+		out["members"] = []any{}
 	}
 	h.typ.SetSchemas(out)
 	return out, nil

@@ -19,7 +19,9 @@ func (o *operation) createUser(body map[string]any) (outcome, error) {
 		return outcome{}, err
 	}
 	user["active"] = active(user)
-	return o.insert(user, func(tx Tx, id string) error { return o.openAccount(tx, id, user, hash) })
+	out, err := o.insert(user, func(tx Tx, id string) error { return o.openAccount(tx, id, user, hash) })
+	out.alone = true
+	return out, err
 }
 
 // replaceUser is PUT /Users/{id} (RFC 7644 §3.5.1). What decides about access

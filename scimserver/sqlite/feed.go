@@ -115,23 +115,25 @@ func (t *tx) PutRow(r roster.Row) error {
 	if _, err := roster.ParseChange(line); err != nil {
 		return err // no agent would take it
 	}
-	old, err := t.line(key)
+	// Most rows are new, so that this is one statement.
+	n, err := t.c.exec(`INSERT INTO roster (seq, line, key) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING`, t.meta.seq+1, string(line), key)
 	switch {
-	case errors.Is(err, scimserver.ErrNotFound):
-		if err := t.step(`INSERT INTO roster (seq, line, key) VALUES (?, ?, ?)`, string(line), key); err != nil {
-			return err
-		}
 	case err != nil:
 		return err
-	case bytes.Equal(old, line):
+	case n > 0:
+		t.meta.seq++
+		t.meta.sum.Add(line)
 		return nil
-	default:
-		if err := t.step(`UPDATE roster SET seq = ?, line = ? WHERE key = ?`, string(line), key); err != nil {
-			return err
-		}
-		if old != nil {
-			t.meta.sum.Remove(old)
-		}
+	}
+	old, err := t.line(key)
+	if err != nil || bytes.Equal(old, line) {
+		return err
+	}
+	if err := t.step(string(line), key); err != nil {
+		return err
+	}
+	if old != nil {
+		t.meta.sum.Remove(old)
 	}
 	t.meta.sum.Add(line)
 	return nil
@@ -146,13 +148,13 @@ func (t *tx) DropRow(key string) error {
 		return err
 	}
 	t.meta.sum.Remove(old)
-	return t.step(`UPDATE roster SET seq = ?, line = ? WHERE key = ?`, nil, key)
+	return t.step(nil, key)
 }
 
-// step takes the next seq and runs a statement on it, the line and the key.
-func (t *tx) step(text string, line any, key string) error {
+// step gives the row that is there its next line, nil when it is gone.
+func (t *tx) step(line any, key string) error {
 	t.meta.seq++
-	_, err := t.c.exec(text, t.meta.seq, line, key)
+	_, err := t.c.exec(`UPDATE roster SET seq = ?, line = ? WHERE key = ?`, t.meta.seq, line, key)
 	return err
 }
 

@@ -83,30 +83,33 @@ func (t *tx) SetCursor(next uint32) { t.meta.cursor = next }
 func (t *tx) GiveUID(number uint32, e scimserver.Entry) error { return t.giveID("uid", number, e) }
 func (t *tx) GiveGID(number uint32, e scimserver.Entry) error { return t.giveID("gid", number, e) }
 
+// giveID inserts the row unless another subject has the number as uid or gid.
+// Most numbers are new, so that this is one statement.
 func (t *tx) giveID(kind string, number uint32, e scimserver.Entry) error {
-	owner, err := t.IDOwner(number)
-	switch {
-	case err == nil && owner.Subject != e.Subject:
-		return fmt.Errorf("%s %d: %w", kind, number, scimserver.ErrTaken)
-	case err != nil && !errors.Is(err, scimserver.ErrNotFound):
+	n, err := t.c.exec(`INSERT INTO ledger_ids (number, kind, subject, name, given)
+		SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM ledger_ids WHERE number = ?1 AND subject <> ?3)
+		ON CONFLICT DO NOTHING`, number, kind, e.Subject, e.Name, e.Given.UnixMilli())
+	if err != nil || n > 0 {
 		return err
 	}
-	_, err = t.c.exec(`INSERT INTO ledger_ids (number, kind, subject, name, given) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		number, kind, e.Subject, e.Name, e.Given.UnixMilli())
-	return err
+	owner, err := t.IDOwner(number)
+	return given(owner, err, e, fmt.Sprintf("%s %d", kind, number))
 }
 
 func (t *tx) GiveName(name string, e scimserver.Entry) error {
-	owner, err := t.NameOwner(name)
-	switch {
-	case err == nil && owner.Subject != e.Subject:
-		return fmt.Errorf("name %s: %w", name, scimserver.ErrTaken)
-	case err == nil:
-		return nil
-	case !errors.Is(err, scimserver.ErrNotFound):
+	n, err := t.c.exec(`INSERT INTO ledger_names (name, subject, given) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, name, e.Subject, e.Given.UnixMilli())
+	if err != nil || n > 0 {
 		return err
 	}
-	_, err = t.c.exec(`INSERT INTO ledger_names (name, subject, given) VALUES (?, ?, ?)`, name, e.Subject, e.Given.UnixMilli())
+	owner, err := t.NameOwner(name)
+	return given(owner, err, e, "name "+name)
+}
+
+// given says whether what could not be given anew is e's already.
+func given(owner scimserver.Entry, err error, e scimserver.Entry, what string) error {
+	if err == nil && owner.Subject != e.Subject {
+		return fmt.Errorf("%s: %w", what, scimserver.ErrTaken)
+	}
 	return err
 }
 
