@@ -87,14 +87,13 @@ func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request) error {
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
 	for {
-		moved := s.store.Moved()
-		to, changes, err := s.delta(r.Context(), after)
+		d, err := s.deltaAfter(r.Context(), after, wait == 0)
 		if err != nil {
 			return err
 		}
-		if to != after {
-			return send(w, r, &after, to, func(yield func(roster.Change) error) error {
-				for _, c := range changes {
+		if d.to != after {
+			return send(w, r, &after, d.to, func(yield func(roster.Change) error) error {
+				for _, c := range d.rows {
 					if err := yield(c); err != nil {
 						return err
 					}
@@ -107,7 +106,7 @@ func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 		select {
-		case <-moved:
+		case <-d.moved:
 		case <-timeout.C:
 			w.WriteHeader(http.StatusNoContent)
 			return nil
@@ -119,7 +118,7 @@ func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-func (s *Server) delta(ctx context.Context, after roster.Position) (to roster.Position, changes []roster.Change, err error) {
+func (s *Server) readDelta(ctx context.Context, after roster.Position) (to roster.Position, changes []roster.Change, err error) {
 	err = s.store.View(ctx, func(v View) error {
 		to, err = v.Position()
 		if err != nil {

@@ -91,7 +91,8 @@ func TestPositionsThatTheFeedDoesNotKnowAreGone(t *testing.T) {
 	}
 }
 
-// poll starts a long poll and returns when it waits.
+// poll starts a long poll and returns when it has arrived. Whatever changes from
+// then on must be answered, whether it waits already or is about to look.
 func (h *house) poll(ctx context.Context, at roster.Position) <-chan *http.Response {
 	h.t.Helper()
 	req, err := http.NewRequestWithContext(ctx, "GET", h.http.URL+"/sync/v1/changes"+query(at, "&wait=9h"), nil)
@@ -100,7 +101,6 @@ func (h *house) poll(ctx context.Context, at roster.Position) <-chan *http.Respo
 	}
 	req.Header.Set("Authorization", "Bearer "+h.token[scimserver.ScopeNodeAdmin])
 	req.Header.Set("Accept-Encoding", "identity")
-	waiting := h.store.nextPoll()
 	answers := make(chan *http.Response, 1)
 	go func() {
 		defer close(answers)
@@ -111,7 +111,7 @@ func (h *house) poll(ctx context.Context, at roster.Position) <-chan *http.Respo
 		}
 	}()
 	select {
-	case <-waiting:
+	case <-h.arrived:
 	case <-time.After(patience):
 		h.t.Fatal("the request does not arrive")
 	}

@@ -45,13 +45,15 @@ type house struct {
 	secrets []string
 	// Tokens by their scope.
 	token map[scimserver.Scope]string
+	// arrived has a value for every long poll that has reached the server.
+	arrived chan struct{}
 }
 
 // open starts a house. When the test ends it looks for secrets in the log and
 // in the files.
 func open(t *testing.T, change ...func(*scimserver.Config)) *house {
 	t.Helper()
-	h := &house{t: t, dir: t.TempDir(), log: &logBuffer{}, token: map[scimserver.Scope]string{}}
+	h := &house{t: t, dir: t.TempDir(), log: &logBuffer{}, token: map[scimserver.Scope]string{}, arrived: make(chan struct{}, 1000)}
 	if err := os.Chmod(h.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +80,12 @@ func open(t *testing.T, change ...func(*scimserver.Config)) *house {
 	if h.server, err = scimserver.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	h.http = httptest.NewServer(h.server)
+	h.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("wait") {
+			h.arrived <- struct{}{}
+		}
+		h.server.ServeHTTP(w, r)
+	}))
 	t.Cleanup(h.http.Close)
 	for _, scope := range []scimserver.Scope{scimserver.ScopeSCIM, scimserver.ScopeNodeAdmin, scimserver.ScopeNodeUser, scimserver.ScopeOperator} {
 		h.token[scope] = h.newToken("test "+string(scope), scope, time.Now(), 0)
@@ -131,33 +138,16 @@ func (h *house) lookForSecrets() {
 // spy passes everything on and knows what is going on.
 type spy struct {
 	scimserver.Store
-	views   atomic.Int64          // functions of View that run
-	polling atomic.Pointer[gate]  // opened when a long poll has looked and waits
-	broken  atomic.Pointer[error] // what every Update fails with
-	moved   atomic.Int64          // calls of Moved
-}
-
-type gate struct {
-	once sync.Once
-	open chan struct{}
+	views  atomic.Int64          // functions of View that run
+	broken atomic.Pointer[error] // what every Update fails with
 }
 
 func (s *spy) View(ctx context.Context, fn func(scimserver.View) error) error {
-	polled := s.moved.Load() > 0
-	err := s.Store.View(ctx, func(v scimserver.View) error {
+	return s.Store.View(ctx, func(v scimserver.View) error {
 		s.views.Add(1)
 		defer s.views.Add(-1)
 		return fn(v)
 	})
-	if g := s.polling.Load(); g != nil && polled {
-		g.once.Do(func() { close(g.open) })
-	}
-	return err
-}
-
-func (s *spy) Moved() <-chan struct{} {
-	defer s.moved.Add(1)
-	return s.Store.Moved()
 }
 
 func (s *spy) Update(ctx context.Context, fn func(scimserver.Tx) error) error {
@@ -165,15 +155,6 @@ func (s *spy) Update(ctx context.Context, fn func(scimserver.Tx) error) error {
 		return s.Store.Update(ctx, func(tx scimserver.Tx) error { return errors.Join(fn(tx), *err) })
 	}
 	return s.Store.Update(ctx, fn)
-}
-
-// nextPoll returns what is closed when the next long poll has taken its channel
-// and read the store: whatever changes from then on must wake it.
-func (s *spy) nextPoll() <-chan struct{} {
-	g := &gate{open: make(chan struct{})}
-	s.moved.Store(0)
-	s.polling.Store(g)
-	return g.open
 }
 
 type logBuffer struct {

@@ -86,6 +86,7 @@ type Server struct {
 	scans   places              // for lists that no index serves
 	bodies  *semaphore.Weighted // the bytes of requests that are being worked on
 	streams chan struct{}       // holds one element for each snapshot being sent
+	deltas  deltas
 	rates   rates
 	tokens  tokenCache
 	now     func() time.Time

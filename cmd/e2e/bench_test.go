@@ -3,35 +3,48 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"pwb/cmd/harness"
+	"pwb/roster"
 )
 
-// each runs do b.N times from several clients and reports how many a second.
-func each(b *testing.B, clients int, unit string, do func(i int) error) {
+// each makes b.N requests from several clients and reports how many a second.
+func each(b *testing.B, r *rig, clients int, unit string, do func(l *loader, i int) error) {
+	all := loaders(b, clients, r)
 	b.ResetTimer()
 	began := time.Now()
-	parallel(b, clients, b.N, do)
+	parallel(b, clients, b.N, func(i int) error {
+		l := <-all
+		err := do(l, i)
+		all <- l
+		return err
+	})
 	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), unit)
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkCreate creates users; each is durable when it is answered.
+// BenchmarkCreate creates users among 10,000; each is durable when it is
+// answered.
 func BenchmarkCreate(b *testing.B) {
+	r := newRig(b)
+	r.push(b, 16, 10_000, "before")
+	var n atomic.Int64
 	for _, clients := range []int{1, 16} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
-			r := newRig(b)
-			each(b, clients, "creates/s", func(i int) error {
-				_, err := r.scim.Create(context.Background(), "/Users", user(fmt.Sprintf("user%d", i)))
-				return err
+			each(b, r, clients, "creates/s", func(l *loader, _ int) error {
+				name := fmt.Sprintf("user%d", n.Add(1))
+				return l.do(http.MethodPost, "/Users", `{"userName":"`+name+`@acme.example","displayName":"User `+name+`","active":true}`, http.StatusCreated)
 			})
 		})
 	}
@@ -42,18 +55,109 @@ func BenchmarkRead(b *testing.B) {
 	r := newRig(b)
 	ids := r.push(b, 16, 10_000, "user")
 	b.Run("filter=userName", func(b *testing.B) {
-		each(b, 16, "requests/s", func(i int) error {
-			path := fmt.Sprintf("/Users?filter=userName%%20eq%%20%%22user%d@acme.example%%22", i%10_000)
-			_, err := r.scim.Want(context.Background(), http.StatusOK, http.MethodGet, path, nil)
-			return err
+		each(b, r, 16, "requests/s", func(l *loader, i int) error {
+			return l.do(http.MethodGet, fmt.Sprintf("/Users?filter=userName%%20eq%%20%%22user%d@acme.example%%22", i%10_000), "", http.StatusOK)
 		})
 	})
 	b.Run("id", func(b *testing.B) {
-		each(b, 16, "requests/s", func(i int) error {
-			_, err := r.scim.Want(context.Background(), http.StatusOK, http.MethodGet, "/Users/"+ids[i%10_000], nil)
-			return err
+		each(b, r, 16, "requests/s", func(l *loader, i int) error {
+			return l.do(http.MethodGet, "/Users/"+ids[i%10_000], "", http.StatusOK)
 		})
 	})
+}
+
+// BenchmarkPatchMember adds and removes one member with 16 clients, in a group of
+// ten and in one of 10,000: it costs the same.
+func BenchmarkPatchMember(b *testing.B) {
+	r := newRig(b)
+	ids := r.push(b, 16, 10_100, "user")
+	for _, size := range []int{10, 10_000} {
+		members := make([]map[string]string, size)
+		for i := range members {
+			members[i] = map[string]string{"value": ids[i]}
+		}
+		group, err := r.scim.Create(context.Background(), "/Groups", map[string]any{"displayName": fmt.Sprintf("Group of %d", size), "members": members})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprintf("members=%d", size), func(b *testing.B) {
+			each(b, r, 16, "patches/s", func(l *loader, i int) error {
+				op := "Add"
+				if i/100%2 == 1 {
+					op = "Remove"
+				}
+				return l.do(http.MethodPatch, "/Groups/"+group,
+					`{"Operations":[{"op":"`+op+`","path":"members","value":[{"value":"`+ids[10_000+i%100]+`"}]}]}`, http.StatusNoContent)
+			})
+		})
+	}
+}
+
+// BenchmarkCreateBesideOthers measures how long a create takes while a list of
+// all users is paged through again and again and 100 agents wait for changes.
+func BenchmarkCreateBesideOthers(b *testing.B) {
+	r := newRig(b)
+	r.push(b, 16, 10_000, "before")
+	token, err := os.ReadFile(r.agent.TokenFile)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var others sync.WaitGroup
+	others.Go(func() {
+		for start := 1; ctx.Err() == nil; start = (start + 100) % 10_000 {
+			_, _, _ = r.scim.Do(ctx, http.MethodGet, fmt.Sprintf("/Users?startIndex=%d&count=100", start), nil)
+		}
+	})
+	for range 100 {
+		others.Go(func() { follow(ctx, r.server.URL, strings.TrimSpace(string(token))) })
+	}
+	var times []time.Duration
+	for i := 0; b.Loop(); i++ {
+		began := time.Now()
+		if _, err := r.scim.Create(context.Background(), "/Users", user(fmt.Sprintf("user%d", i))); err != nil {
+			b.Fatal(err)
+		}
+		times = append(times, time.Since(began))
+	}
+	stop()
+	others.Wait()
+	reportTimes(b, times)
+}
+
+// follow polls for changes as an agent does, without keeping them.
+func follow(ctx context.Context, server, token string) {
+	var at roster.Position
+	for ctx.Err() == nil {
+		path := "/sync/v1/snapshot"
+		if !at.IsZero() {
+			path = fmt.Sprintf("/sync/v1/changes?epoch=%s&after=%d&sum=%s&wait=30s", at.Epoch, at.Seq, at.Sum)
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+path, nil)
+		if err != nil {
+			return
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			continue
+		}
+		if stream, err := roster.NewReader(res.Body); err == nil {
+			if _, err := io.Copy(io.Discard, res.Body); err == nil {
+				at = stream.Header().To
+			}
+		}
+		res.Body.Close()
+	}
+}
+
+// reportTimes reports the median and the 99th percentile.
+func reportTimes(b *testing.B, times []time.Duration) {
+	slices.Sort(times)
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	b.ReportMetric(ms(times[len(times)/2]), "p50-ms")
+	b.ReportMetric(ms(times[len(times)*99/100]), "p99-ms")
+	b.ReportMetric(0, "ns/op")
 }
 
 // BenchmarkPropagation measures the time from the answer 201 to the user's line
@@ -87,11 +191,7 @@ func BenchmarkPropagation(b *testing.B) {
 		}
 		times = append(times, time.Since(answered))
 	}
-	slices.Sort(times)
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	b.ReportMetric(ms(times[len(times)/2]), "p50-ms")
-	b.ReportMetric(ms(times[len(times)*99/100]), "p99-ms")
-	b.ReportMetric(0, "ns/op")
+	reportTimes(b, times)
 }
 
 // timed runs a command and reports its time and the most memory it had.

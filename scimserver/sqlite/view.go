@@ -75,11 +75,11 @@ var orders = map[scimserver.Order]string{
 // Find makes its statement of a few fixed parts: the number of texts is bounded.
 func (v *view) Find(kind scimserver.Kind, q scimserver.Query, yield func(scimserver.Resource) error) (total int, err error) {
 	where, args := conditions(kind, q)
-	if err := v.c.row(`SELECT count(*)`+where, args, &total); err != nil {
-		return 0, err
-	}
-	if total == 0 || q.Limit == 0 {
-		return total, nil
+	one := (q.ID != "" || q.Name != "") && q.Offset == 0 && q.Limit != 0 // at most: it need not be counted first
+	if !one {
+		if err := v.c.row(`SELECT count(*)`+where, args, &total); err != nil || total == 0 || q.Limit == 0 {
+			return total, err
+		}
 	}
 	order := ` ORDER BY ` + orders[q.Order]
 	if q.Descending {
@@ -89,6 +89,9 @@ func (v *view) Find(kind scimserver.Kind, q scimserver.Query, yield func(scimser
 		r, err := scanResource(rows.Scan)
 		if err != nil {
 			return err
+		}
+		if one {
+			total = 1
 		}
 		return yield(r)
 	})
