@@ -1,9 +1,10 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,7 +22,7 @@ import (
 
 // each makes b.N requests from several clients and reports how many a second.
 func each(b *testing.B, r *rig, clients int, unit string, do func(l *loader, i int) error) {
-	all := loaders(b, clients, r)
+	all := loaders(b, clients, r, r.scim.Token)
 	b.ResetTimer()
 	began := time.Now()
 	parallel(b, clients, b.N, func(i int) error {
@@ -94,7 +95,8 @@ func BenchmarkPatchMember(b *testing.B) {
 }
 
 // BenchmarkCreateBesideOthers measures how long a create takes while a list of
-// all users is paged through again and again and 100 agents wait for changes.
+// all users is paged through again and again and 100 agents wait for changes,
+// which every create is for each of them.
 func BenchmarkCreateBesideOthers(b *testing.B) {
 	r := newRig(b)
 	r.push(b, 16, 10_000, "before")
@@ -102,53 +104,80 @@ func BenchmarkCreateBesideOthers(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	begin := r.position(b, strings.TrimSpace(string(token)))
+	var stop atomic.Bool
 	var others sync.WaitGroup
+	lists := loaders(b, 1, r, r.scim.Token)
 	others.Go(func() {
-		for start := 1; ctx.Err() == nil; start = (start + 100) % 10_000 {
-			_, _, _ = r.scim.Do(ctx, http.MethodGet, fmt.Sprintf("/Users?startIndex=%d&count=100", start), nil)
+		l := <-lists
+		for start := 1; !stop.Load(); start = (start + 100) % 10_000 {
+			if err := l.do(http.MethodGet, fmt.Sprintf("/Users?startIndex=%d&count=100", start), "", http.StatusOK); err != nil {
+				b.Error(err)
+				return
+			}
 		}
 	})
-	for range 100 {
-		others.Go(func() { follow(ctx, r.server.URL, strings.TrimSpace(string(token))) })
+	for agents := loaders(b, 100, r, strings.TrimSpace(string(token))); len(agents) > 0; {
+		l := <-agents
+		others.Go(func() {
+			if err := l.follow(begin, &stop); err != nil {
+				b.Error(err)
+			}
+		})
 	}
+	creator := <-loaders(b, 1, r, r.scim.Token)
 	var times []time.Duration
 	for i := 0; b.Loop(); i++ {
 		began := time.Now()
-		if _, err := r.scim.Create(context.Background(), "/Users", user(fmt.Sprintf("user%d", i))); err != nil {
+		if err := creator.do(http.MethodPost, "/Users", fmt.Sprintf(`{"userName":"user%d","active":true}`, i), http.StatusCreated); err != nil {
 			b.Fatal(err)
 		}
 		times = append(times, time.Since(began))
 	}
-	stop()
+	stop.Store(true)
+	if err := creator.do(http.MethodPost, "/Users", `{"userName":"last"}`, http.StatusCreated); err != nil { // wakes them all
+		b.Fatal(err)
+	}
 	others.Wait()
 	reportTimes(b, times)
 }
 
-// follow polls for changes as an agent does, without keeping them.
-func follow(ctx context.Context, server, token string) {
-	var at roster.Position
-	for ctx.Err() == nil {
-		path := "/sync/v1/snapshot"
-		if !at.IsZero() {
-			path = fmt.Sprintf("/sync/v1/changes?epoch=%s&after=%d&sum=%s&wait=30s", at.Epoch, at.Seq, at.Sum)
-		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+path, nil)
-		if err != nil {
-			return
-		}
-		req.Header.Set("Authorization", "Bearer "+token)
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			continue
-		}
-		if stream, err := roster.NewReader(res.Body); err == nil {
-			if _, err := io.Copy(io.Discard, res.Body); err == nil {
-				at = stream.Header().To
-			}
-		}
-		res.Body.Close()
+// position is where the feed stands.
+func (r *rig) position(b *testing.B, token string) roster.Position {
+	b.Helper()
+	req, err := http.NewRequest(http.MethodGet, r.server.URL+"/sync/v1/snapshot", nil)
+	if err != nil {
+		b.Fatal(err)
 	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer res.Body.Close()
+	stream, err := roster.NewReader(res.Body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return stream.Header().To
+}
+
+// follow waits for changes again and again, as an agent does.
+func (l *loader) follow(at roster.Position, stop *atomic.Bool) error {
+	for !stop.Load() {
+		path := fmt.Sprintf("/sync/v1/changes?epoch=%s&after=%d&sum=%s&wait=30s", at.Epoch, at.Seq, at.Sum)
+		status, answer, err := l.send(http.MethodGet, path, "")
+		if err != nil || status != http.StatusOK {
+			return fmt.Errorf("changes after %d answered %d: %s: %w", at.Seq, status, answer, err)
+		}
+		var header roster.Header
+		line, _, _ := bytes.Cut(answer, []byte("\n"))
+		if err := json.Unmarshal(line, &header); err != nil {
+			return err
+		}
+		at = header.To
+	}
+	return nil
 }
 
 // reportTimes reports the median and the 99th percentile.
