@@ -50,6 +50,7 @@ func TestImportsPointOneWay(t *testing.T) {
 	}{
 		{"pwb/roster", nil, "the leaf that all share"},
 		{"pwb/scimserver/scim", nil, "the protocol, pure functions"},
+		{"pwb/scimserver/scim/difftest", nil, "its tests alone know the protocol, and what they compare it with is no Go"},
 		{"pwb/scimserver/sqlite", []string{"pwb/roster", "pwb/scimserver"}, "a store knows the interface it fills"},
 		{"pwb/scimserver/storetest", []string{"pwb/roster", "pwb/scimserver"}, "the suite of every store"},
 		{"pwb/scimserver", []string{"pwb/roster", "pwb/scimserver/scim"}, "the server knows no store and no agent"},

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +58,34 @@ func TestREADMENamesTargetsThatAreThere(t *testing.T) {
 		cmd.Dir = "../.."
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("make %s: %v\n%s", m[1], err, out)
+		}
+	}
+}
+
+var update = flag.Bool("update", false, "write the tables of keys into the README")
+
+// TestREADMEHasEveryKey holds its tables against what the programs say.
+func TestREADMEHasEveryKey(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{"pwb-server", "pwb-agent"} {
+		want, err := exec.Command(filepath.Join(string(bin), program), "keys").Output()
+		if err != nil {
+			t.Fatalf("%s keys: %v", program, err)
+		}
+		begin, end := "<!-- keys of "+program+" -->\n", "<!-- end of keys -->\n"
+		before, rest, ok := strings.Cut(readme(t), begin)
+		table, after, ok2 := strings.Cut(rest, end)
+		if !ok || !ok2 {
+			t.Fatalf("the README has no section between %q and %q", begin, end)
+		}
+		switch {
+		case table == string(want):
+		case !*update:
+			t.Errorf("the README's table of the keys of %s is not what %[1]s keys prints; go test ./cmd/e2e -run README -update writes it:\n%s", program, want)
+		default:
+			if err := os.WriteFile("../../README.md", []byte(before+begin+string(want)+end+after), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"pwb/cmd/settings"
 	"pwb/syncer"
 )
 
@@ -43,7 +44,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(syncCommand(), runCommand())
+	run := runCommand()
+	root.AddCommand(syncCommand(), run, settings.KeysCommand(run))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

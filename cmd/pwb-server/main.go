@@ -34,7 +34,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), tokenCommand())
+	serve := serveCommand()
+	root.AddCommand(serve, tokenCommand(), settings.KeysCommand(serve))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

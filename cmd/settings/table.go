@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -27,4 +28,17 @@ func Table(flags *pflag.FlagSet) string {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.Name, value, strings.ReplaceAll(usage, "|", `\|`))
 	})
 	return b.String()
+}
+
+// KeysCommand is the command that prints the Table of another command's keys.
+func KeysCommand(of *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "keys",
+		Short: "Print every key of the configuration with its default and meaning",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprint(cmd.OutOrStdout(), Table(of.Flags()))
+			return err
+		},
+	}
 }
