@@ -173,11 +173,11 @@ func (p *replay) load(t *testing.T, file string) (f fixture) {
 		t.Fatalf("%s: %v", file, err)
 	}
 	data = variable.ReplaceAllFunc(data, func(v []byte) []byte {
-		name := string(v[2 : len(v)-2])
-		if value, ok := p.vars[name]; ok {
+		name := v[2 : len(v)-2]
+		if value, ok := p.vars[string(name)]; ok {
 			return []byte(value)
 		}
-		if own.Save[name] == "" {
+		if own.Save[string(name)] == "" {
 			t.Fatalf("nobody has saved %s; replay the whole directory", v)
 		}
 		return v // until the answer is there

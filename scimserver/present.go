@@ -45,6 +45,7 @@ func (p presenter) complete(v View, h *handlers, r Resource, wants func(attr str
 		"location":     p.location(h.typ, r.ID),
 		"version":      etag(r),
 	}
+	p.referManager(out)
 	switch {
 	case v == nil:
 	case h.kind == KindGroup && wants("members"):
@@ -61,6 +62,16 @@ func (p presenter) complete(v View, h *handlers, r Resource, wants func(attr str
 	}
 	h.typ.SetSchemas(out)
 	return out, nil
+}
+
+// referManager adds the manager's $ref, which follows from its value (RFC 7643
+// §4.3).
+func (p presenter) referManager(out scim.Resource) {
+	enterprise, _ := out[scim.EnterpriseURN].(map[string]any)
+	manager, _ := enterprise["manager"].(map[string]any)
+	if id, _ := manager["value"].(string); id != "" {
+		manager["$ref"] = p.location(scim.User, id)
+	}
 }
 
 // attach sets attr to references to resources of type t, if there are any.

@@ -96,7 +96,7 @@ func (at place) changeElements(kind OpKind, old []any, value any) (any, error) {
 	case kind == Remove && at.Sub == nil, kind == Replace && at.Sub == nil && value == nil:
 		return orNil(without(old, chosen)), nil
 	case kind == Remove, kind == Replace && value == nil:
-		return a.withoutSub(old, chosen, at.Sub), nil
+		return a.tidy(a.withoutSub(old, chosen, at.Sub), nil) // some may have become equal
 	case value == nil: // add of nothing
 		return orNil(old), nil
 	}
@@ -147,7 +147,7 @@ func without(list []any, chosen []bool) []any {
 
 // withoutSub removes one sub-attribute from the chosen elements, and with it
 // those it leaves with nothing but labels.
-func (a *Attribute) withoutSub(list []any, chosen []bool, sub *Attribute) any {
+func (a *Attribute) withoutSub(list []any, chosen []bool, sub *Attribute) []any {
 	var kept []any
 	for i, v := range list {
 		m, _ := v.(map[string]any)
@@ -161,7 +161,7 @@ func (a *Attribute) withoutSub(list []any, chosen []bool, sub *Attribute) any {
 		}
 		kept = append(kept, v)
 	}
-	return orNil(kept)
+	return kept
 }
 
 // onlyLabels reports whether m says what an element is for, but not what it is.

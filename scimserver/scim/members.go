@@ -139,18 +139,20 @@ type memberEdit struct {
 // planMembers turns one operation on members into an edit to be made later.
 func (e *editor) planMembers(kind OpKind, at place, value any) error {
 	a := at.Attr
-	if at.Sub != nil || at.Filter != nil && kind != Remove {
+	if at.Sub != nil || at.Filter != nil && kind == Add {
 		return mutability("what is said of a member cannot be changed, only who is one")
 	}
 	switch {
-	case at.Filter != nil:
-		if ids, ok := a.idsInFilter(at.Filter, nil); ok {
-			e.addEdit(memberEdit{kind: Remove, ids: ids})
-			return nil
+	case at.Filter != nil && kind == Replace:
+		ids, err := MemberIDs(value)
+		if err != nil {
+			return err
 		}
-		e.edits = append(e.edits, memberEdit{kind: Remove, match: func(member map[string]any) bool {
-			return a.matchElement(at.Filter, member)
-		}})
+		e.removeMembers(a, at.Filter)
+		e.addEdit(memberEdit{kind: Add, ids: ids})
+		return nil
+	case at.Filter != nil:
+		e.removeMembers(a, at.Filter)
 		return nil
 	case kind == Remove && value == nil:
 		e.edits = append(e.edits, memberEdit{kind: Replace})
@@ -162,6 +164,17 @@ func (e *editor) planMembers(kind OpKind, at place, value any) error {
 	}
 	e.addEdit(memberEdit{kind: kind, ids: ids})
 	return nil
+}
+
+// removeMembers plans the removal of those who match a filter.
+func (e *editor) removeMembers(a *Attribute, f Filter) {
+	if ids, ok := a.idsInFilter(f, nil); ok {
+		e.addEdit(memberEdit{kind: Remove, ids: ids})
+		return
+	}
+	e.edits = append(e.edits, memberEdit{kind: Remove, match: func(member map[string]any) bool {
+		return a.matchElement(f, member)
+	}})
 }
 
 // addEdit appends an edit, or lets the one before it do its work too.

@@ -168,6 +168,8 @@ func mutability(format string, args ...any) error {
 //   - add and replace of attr[filter] and attr[filter].sub create the element
 //     when there is none and the filter consists of eq comparisons; else it is
 //     400 noTarget. replace of attr[filter] keeps what the filter said.
+//   - replace of members[filter] removes whom the filter chooses, if anybody, and
+//     adds whom the value lists: WSO2 exchanges a member in this way.
 //   - A sub-attribute of several values without a filter means that of each.
 //   - An element left with nothing but type, primary or display by a remove is
 //     removed.

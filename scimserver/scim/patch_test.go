@@ -103,6 +103,7 @@ func TestPatch(t *testing.T) {
 		// filters
 		{name: "a sub-attribute of the chosen elements is set", before: two, ops: `[{"op":"replace","path":"emails[type eq \"work\"].value","value":"n"}]`, after: `,"emails":[{"type":"work","value":"n"},` + home + `]`},
 		{name: "all chosen elements are changed", before: two, ops: `[{"op":"add","path":"emails[value pr].display","value":"d"}]`, after: `,"emails":[{"type":"work","value":"w","display":"d"},{"type":"home","value":"h","display":"d"}]`},
+		{name: "elements that a remove makes equal become one", before: `,"addresses":[{"type":"work","locality":"l","country":"DE"},{"type":"work","locality":"m","country":"DE"}]`, ops: `[{"op":"remove","path":"addresses[type eq \"work\"].locality"}]`, after: `,"addresses":[{"type":"work","country":"DE"}]`},
 		{name: "an element is created by add", ops: `[{"op":"add","path":"emails[type eq \"work\"].value","value":"w"}]`, after: `,"emails":[` + work + `]`},
 		{name: "an element is created by replace", before: `,"emails":[` + home + `]`, ops: `[{"op":"replace","path":"emails[type eq \"work\"].value","value":"w"}]`, after: `,"emails":[` + home + `,` + work + `]`},
 		{name: "two operations with one filter make one element", ops: `[{"op":"add","path":"addresses[type eq \"work\"].country","value":"c"},{"op":"add","path":"addresses[type eq \"work\"].locality","value":"l"}]`, after: `,"addresses":[{"type":"work","country":"c","locality":"l"}]`},
@@ -274,6 +275,9 @@ func TestPatchMembers(t *testing.T) {
 		{name: "null without a path says nothing", ops: `[{"op":"replace","value":{"members":null,"displayName":"h"}}]`, members: "a b", changed: true},
 		{name: "an empty list without a path is nobody", ops: `[{"op":"replace","value":{"members":[]}}]`, calls: `replace []`, members: "", changed: true},
 		{name: "by the URN", ops: `[{"op":"add","path":"` + GroupURN + `:members","value":["c"]}]`, calls: `add ["c"]`, members: "a b c", changed: true},
+		{name: "replace of a chosen member", ops: `[{"op":"replace","path":"members[value eq \"a\"]","value":{"value":"c"}}]`, calls: `remove ["a"]; add ["c"]`, members: "b c", changed: true},
+		{name: "replace of members chosen by another filter", ops: `[{"op":"replace","path":"members[display eq \"user A\"]","value":[{"value":"c"},{"value":"a"}]}]`, calls: `remove matching; add ["c","a"]`, members: "b c a", changed: true},
+		{name: "replace of a chosen member by nobody", ops: `[{"op":"replace","path":"members[value eq \"a\"]","value":[]}]`, calls: `remove ["a"]`, members: "b", changed: true},
 		{name: "neighbours are handed over together", ops: `[{"op":"add","path":"members","value":["c"]},{"op":"add","path":"members","value":["d","c"]},{"op":"remove","path":"members[value eq \"a\"]"},{"op":"remove","path":"members","value":["b"]},{"op":"add","path":"members","value":["a"]}]`, calls: `add ["c","d"]; remove ["a","b"]; add ["a"]`, members: "c d a", changed: true},
 
 		{name: "an object without value", ops: `[{"op":"remove","path":"members","value":[{}]}]`, scimType: InvalidValue},
@@ -284,7 +288,8 @@ func TestPatchMembers(t *testing.T) {
 		{name: "a member's id", ops: `[{"op":"replace","path":"members[value eq \"a\"].value","value":"c"}]`, scimType: Mutability},
 		{name: "every member's id", ops: `[{"op":"remove","path":"members.value"}]`, scimType: Mutability},
 		{name: "a member's name", ops: `[{"op":"replace","path":"members[value eq \"a\"].display","value":"c"}]`, scimType: Mutability},
-		{name: "a chosen member", ops: `[{"op":"replace","path":"members[value eq \"a\"]","value":{"value":"c"}}]`, scimType: Mutability},
+		{name: "a chosen member, by add", ops: `[{"op":"add","path":"members[value eq \"a\"]","value":{"value":"c"}}]`, scimType: Mutability},
+		{name: "a chosen member, by nobody that could be meant", ops: `[{"op":"replace","path":"members[value eq \"a\"]","value":{"display":"c"}}]`, scimType: InvalidValue},
 		{name: "a filter with an unknown name", ops: `[{"op":"remove","path":"members[shoe eq \"a\"]"}]`, scimType: InvalidFilter},
 	} {
 		t.Run(test.name, func(t *testing.T) {

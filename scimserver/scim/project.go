@@ -34,7 +34,7 @@ type projected struct {
 func ParseProjection(attributes, excludedAttributes string) (Projection, error) {
 	var p Projection
 	var err error
-	if p.wanted, err = parseNames("attributes", attributes); err != nil {
+	if p.wanted, err = parseNames("attributes", withoutFilters(attributes)); err != nil {
 		return Projection{}, err
 	}
 	if p.barred, err = parseNames("excludedAttributes", excludedAttributes); err != nil {
@@ -70,6 +70,19 @@ func parseNames(parameter, list string) ([]projected, error) {
 		names = append(names, n)
 	}
 	return names, nil
+}
+
+// withoutFilters takes out what stands in brackets: some clients ask for
+// `emails[type eq "work"]`, which the RFC does not have; they get all emails.
+func withoutFilters(list string) string {
+	for {
+		before, rest, ok := strings.Cut(list, "[")
+		_, after, closed := strings.Cut(rest, "]")
+		if !ok || !closed {
+			return list
+		}
+		list = before + after
+	}
 }
 
 // verdict is what a list of names says about an attribute.

@@ -69,6 +69,7 @@ func TestProjectObeysReturned(t *testing.T) {
 		{"", "plain", `{"parts":{"a":"3","b":"4","c":"5"},"urn:t:Ext":{"firm":"7","plain":"8"}}`},
 		{"parts.b", "", `{"parts":{"a":"3","b":"4"},"urn:t:Ext":{"firm":"7"}}`},
 		{"", "parts.a,parts.b,urn:t:Ext", `{"plain":"1","parts":{"a":"3","c":"5"},"urn:t:Ext":{"firm":"7"}}`},
+		{`parts[a eq "3, 4"].b,plain`, "", `{"plain":"1","parts":{"a":"3","b":"4"},"urn:t:Ext":{"firm":"7"}}`},
 		{"urn:t:Ext:secret,plain", "", `{"plain":"1","urn:t:Ext":{"firm":"7"}}`},
 	} {
 		p, err := ParseProjection(test.attributes, test.excluded)
@@ -111,7 +112,7 @@ func TestProjectionWants(t *testing.T) {
 
 func TestParseProjectionRefuses(t *testing.T) {
 	for name, list := range map[string]string{
-		"a filter":         `emails[type eq "work"]`,
+		"an open bracket":  `emails[type eq "work"`,
 		"a digit first":    "1a",
 		"three parts":      "a.b.c",
 		"too many names":   strings.Repeat("a,", MaxProjectionNames+1),

@@ -58,6 +58,11 @@ func (a *Attribute) normalizeOne(v any) (any, error) {
 		return nil, nil
 	}
 	if a.Type != Complex {
+		if inner, ok := wrapped(v); ok && !a.MultiValued {
+			if v = inner; v == nil {
+				return nil, nil
+			}
+		}
 		return a.scalar(v)
 	}
 	parts, err := a.parts(v)
@@ -69,6 +74,25 @@ func (a *Attribute) normalizeOne(v any) (any, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// wrapped returns what stands in [{"$ref": null, "value": …}], in which older
+// jobs of Entra pack single values, also the one that locks a leaver.
+func wrapped(v any) (any, bool) {
+	list, _ := v.([]any)
+	if len(list) != 1 {
+		return nil, false
+	}
+	m, _ := list[0].(map[string]any)
+	for name := range m {
+		switch name {
+		case "value", "$ref":
+		default:
+			return nil, false
+		}
+	}
+	inner, ok := m["value"]
+	return inner, ok
 }
 
 // parts returns the sub-attributes in a complex value. A list of one object
