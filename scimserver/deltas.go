@@ -27,7 +27,7 @@ type delta struct {
 
 	once sync.Once // whoever wants it first reads it
 	to   roster.Position
-	rows []roster.Change
+	body []byte // the stream, made once for all who want it
 	err  error
 }
 
@@ -37,12 +37,12 @@ type delta struct {
 func (s *Server) deltaAfter(ctx context.Context, at roster.Position, fresh bool) (*delta, error) {
 	if fresh {
 		d := &delta{moved: s.store.Moved()}
-		d.to, d.rows, d.err = s.readDelta(ctx, at)
+		d.to, d.body, d.err = s.readDelta(ctx, at)
 		return d, d.err
 	}
 	d := s.deltas.find(at, s.store)
 	// What others wait for, too, does not end with this request.
-	d.once.Do(func() { d.to, d.rows, d.err = s.readDelta(context.WithoutCancel(ctx), at) })
+	d.once.Do(func() { d.to, d.body, d.err = s.readDelta(context.WithoutCancel(ctx), at) })
 	if d.err != nil {
 		s.deltas.forget(at, d)
 	}

@@ -1,6 +1,7 @@
 package scimserver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -92,14 +94,7 @@ func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if d.to != after {
-			return send(w, r, &after, d.to, func(yield func(roster.Change) error) error {
-				for _, c := range d.rows {
-					if err := yield(c); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
+			return sendDelta(w, r, d.body)
 		}
 		if wait == 0 {
 			w.WriteHeader(http.StatusNoContent)
@@ -118,21 +113,49 @@ func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-func (s *Server) readDelta(ctx context.Context, after roster.Position) (to roster.Position, changes []roster.Change, err error) {
+// readDelta reads the changes after a position and encodes them as a stream,
+// empty when there are none.
+func (s *Server) readDelta(ctx context.Context, after roster.Position) (to roster.Position, body []byte, err error) {
 	err = s.store.View(ctx, func(v View) error {
-		to, err = v.Position()
-		if err != nil {
+		if to, err = v.Position(); err != nil {
 			return err
 		}
 		if to.Epoch == after.Epoch && to.Seq-after.Seq > maxDelta {
 			return ErrUnknownPosition
 		}
-		return v.Changes(after, func(c roster.Change) error {
-			changes = append(changes, c)
+		var b bytes.Buffer
+		out, err := roster.NewWriter(&b, &after, to)
+		if err != nil {
+			return err
+		}
+		if err := v.Changes(after, out.Write); err != nil {
+			return err
+		}
+		if to == after {
 			return nil
-		})
+		}
+		err = out.Close()
+		body = b.Bytes()
+		return err
 	})
-	return to, changes, err
+	return to, body, err
+}
+
+// smallDelta is up to how many bytes a delta is sent as it is: compressing the
+// everyday change of one account would cost more than it spares.
+const smallDelta = 4 << 10
+
+func sendDelta(w http.ResponseWriter, r *http.Request, body []byte) error {
+	if len(body) > smallDelta {
+		return stream(w, r, func(out io.Writer) error {
+			_, err := out.Write(body)
+			return err
+		})
+	}
+	w.Header().Set("Content-Type", StreamType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // an agent that has gone asks again
+	return nil
 }
 
 // serveSnapshot is GET /sync/v1/snapshot: the whole roster.
@@ -150,56 +173,62 @@ func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return send(w, r.WithContext(ctx), nil, to, v.Snapshot)
-	})
-}
-
-// send writes a stream. Once it has begun an error can only cut it, which the
-// agent sees by the missing trailer.
-func send(w http.ResponseWriter, r *http.Request, from *roster.Position, to roster.Position, each func(func(roster.Change) error) error) error {
-	w.Header().Set("Content-Type", StreamType)
-	w.Header().Add("Vary", "Accept-Encoding")
-	var body io.Writer = w
-	if acceptsGzip(r) {
-		w.Header().Set("Content-Encoding", "gzip")
-		z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
-		if err != nil {
-			return err
-		}
-		defer z.Close() // cut streams end here; whole ones below, where errors count
-		body = z
-	}
-	out, err := roster.NewWriter(body, from, to)
-	if err != nil {
-		return cut(err)
-	}
-	n := 0
-	err = each(func(c roster.Change) error {
-		// A slow reader is fine, one that stands still is not.
-		if n++; n%1024 == 0 {
-			allow(w, 0)
-			if err := r.Context().Err(); err != nil {
+		return stream(w, r, func(body io.Writer) error {
+			out, err := roster.NewWriter(body, nil, to)
+			if err != nil {
 				return err
 			}
-		}
-		return out.Write(c)
+			n := 0
+			err = v.Snapshot(func(c roster.Change) error {
+				// A slow reader is fine, one that stands still is not.
+				if n++; n%1024 == 0 {
+					allow(w, 0)
+					if err := ctx.Err(); err != nil {
+						return err
+					}
+				}
+				return out.Write(c)
+			})
+			if err != nil {
+				return err
+			}
+			return out.Close()
+		})
 	})
-	if err == nil {
-		err = out.Close()
-	}
-	if z, ok := body.(*gzip.Writer); ok && err == nil {
-		err = z.Close()
-	}
-	return cut(err)
 }
 
-// cut ends the connection for an error after the answer has begun.
-func cut(err error) error {
+// stream sends what write writes, compressed for those who can read that. Once
+// it has begun an error can only cut it, which the agent sees by the missing
+// trailer.
+func stream(w http.ResponseWriter, r *http.Request, write func(io.Writer) error) error {
+	w.Header().Set("Content-Type", StreamType)
+	w.Header().Add("Vary", "Accept-Encoding")
+	var err error
+	if acceptsGzip(r) {
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzippers.Get().(*gzip.Writer)
+		defer gzippers.Put(z)
+		z.Reset(w)
+		if err = write(z); err == nil {
+			err = z.Close()
+		}
+	} else {
+		err = write(w)
+	}
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
 	return nil
 }
+
+// gzippers keeps compressors, of which each has a megabyte of tables.
+var gzippers = sync.Pool{New: func() any {
+	z, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
+	if err != nil {
+		panic(err) // the level is a valid one
+	}
+	return z
+}}
 
 // acceptsGzip reads Accept-Encoding (RFC 9110 §12.5.3) as far as agents use it.
 func acceptsGzip(r *http.Request) bool {
