@@ -1,9 +1,14 @@
 package scimserver_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"pwb/scimserver"
 )
@@ -92,5 +97,31 @@ func TestATokenMayDoSoMuchASecond(t *testing.T) {
 	}
 	if a := h.sync("snapshot", ""); a.status != 200 {
 		t.Errorf("another token is refused, too: %d", a.status)
+	}
+}
+
+func TestAClientThatSendsTooSlowlyIsToldSo(t *testing.T) {
+	t.Parallel()
+	h := open(t, func(c *scimserver.Config) { c.RequestTime = 50 * time.Millisecond })
+	conn, err := net.Dial("tcp", h.http.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// The body is announced and never comes.
+	if _, err := fmt.Fprintf(conn, "POST /scim/v2/Users HTTP/1.1\r\nHost: pwb\r\nAuthorization: Bearer %s\r\nContent-Type: application/scim+json\r\nContent-Length: 20\r\n\r\n", h.token[scimserver.ScopeSCIM]); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != 408 || resp.Header.Get("Content-Type") != "application/scim+json" || !strings.Contains(string(body), "did not arrive") {
+		t.Errorf("status %d, %s: %s", resp.StatusCode, resp.Header.Get("Content-Type"), body)
 	}
 }

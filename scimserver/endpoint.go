@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 
@@ -305,6 +306,8 @@ func (c *call) body() (map[string]any, error) {
 	switch {
 	case errors.As(err, &tooBig):
 		return nil, scim.Errorf(http.StatusRequestEntityTooLarge, "", "the request has more than %d bytes", tooBig.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, scim.Errorf(http.StatusRequestTimeout, "", "the request did not arrive within %v", c.cfg.RequestTime)
 	case err != nil:
 		return nil, scim.Errorf(http.StatusBadRequest, scim.InvalidSyntax, "the request could not be read to its end")
 	}

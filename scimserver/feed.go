@@ -85,7 +85,7 @@ func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	wait = min(wait, s.cfg.MaxWait)
-	allow(w, wait)
+	s.allow(w, wait)
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
 	for {
@@ -182,7 +182,7 @@ func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) error {
 			err = v.Snapshot(func(c roster.Change) error {
 				// A slow reader is fine, one that stands still is not.
 				if n++; n%1024 == 0 {
-					allow(w, 0)
+					s.allow(w, 0)
 					if err := ctx.Err(); err != nil {
 						return err
 					}

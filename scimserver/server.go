@@ -41,6 +41,8 @@ type Config struct {
 	// PageSize is how many resources a list answers with when the client does
 	// not say, default 100; MaxPageSize the most it answers with, default 1000.
 	PageSize, MaxPageSize int
+	// RequestTime is how long a client may take to send a request, default 30 s.
+	RequestTime time.Duration
 	// MaxWait bounds a long poll, default 60 s.
 	MaxWait time.Duration
 	// RateLimit is how many SCIM operations a second a token may make, and
@@ -64,6 +66,7 @@ func (c *Config) setDefaults() error {
 	c.MaxBody = cmp.Or(c.MaxBody, 16<<20)
 	c.PageSize = cmp.Or(c.PageSize, 100)
 	c.MaxPageSize = cmp.Or(c.MaxPageSize, 1000)
+	c.RequestTime = cmp.Or(c.RequestTime, 30*time.Second)
 	c.MaxWait = cmp.Or(c.MaxWait, 60*time.Second)
 	c.TokenLife = cmp.Or(c.TokenLife, time.Second)
 	if c.RateLimit < 0 || c.RateLimit > 0 && c.RateBurst < 1 {
@@ -123,15 +126,13 @@ func New(cfg Config) (*Server, error) {
 // Drain ends the long polls, so that a graceful shutdown need not wait for them.
 func (s *Server) Drain() { s.drain() }
 
-// Times a connection may take for what it is doing; a long poll adds its wait.
-const (
-	readTime  = 30 * time.Second
-	writeTime = 30 * time.Second
-)
+// writeTime is how long a client may take to read an answer, or of a long one
+// the next part.
+const writeTime = 30 * time.Second
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	allow(w, 0)
+	s.allow(w, 0)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	// Not through the mux, which would answer odd paths with a page.
@@ -145,12 +146,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // scimRoot is where the SCIM endpoints lie.
 const scimRoot = "/scim/v2"
 
-// allow gives the connection time to read the request and write the answer,
-// counted from now. Test recorders have no deadlines, hence no error is told.
-func allow(w http.ResponseWriter, wait time.Duration) {
+// allow gives the connection time to send the request and to take the answer,
+// counted from now; a long poll adds its wait. Test recorders have no deadlines,
+// hence no error is told.
+func (s *Server) allow(w http.ResponseWriter, wait time.Duration) {
 	rc := http.NewResponseController(w)
 	now := time.Now()
-	_ = rc.SetReadDeadline(now.Add(wait + readTime))
+	_ = rc.SetReadDeadline(now.Add(wait + s.cfg.RequestTime))
 	_ = rc.SetWriteDeadline(now.Add(wait + writeTime))
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -50,9 +51,14 @@ type Server struct {
 }
 
 // StartServer starts a server on a loopback address and returns when it
-// listens. With listen "127.0.0.1:0" the system chooses the port.
+// listens. With listen "127.0.0.1:0" the system chooses the port. It speaks plain
+// HTTP unless the flags give a certificate.
 func StartServer(ctx context.Context, b Bin, dataDir, listen string, flags ...string) (*Server, error) {
-	args := append([]string{"serve", "--insecure-http", "--listen", listen, "--data-dir", dataDir, "--log-format", "json"}, flags...)
+	args := append([]string{"serve", "--listen", listen, "--data-dir", dataDir, "--log-format", "json"}, flags...)
+	scheme := "https://"
+	if !slices.Contains(flags, "--tls-cert") {
+		args, scheme = append(args, "--insecure-http"), "http://"
+	}
 	s := &Server{DataDir: dataDir, bin: b, cmd: b.command(ctx, "pwb-server", args...), done: make(chan struct{})}
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	stderr, err := s.cmd.StderrPipe()
@@ -66,7 +72,7 @@ func StartServer(ctx context.Context, b Bin, dataDir, listen string, flags ...st
 	go s.follow(stderr, address)
 	select {
 	case a := <-address:
-		s.URL = "http://" + a
+		s.URL = scheme + a
 		return s, nil
 	case <-s.done:
 		return nil, fmt.Errorf("the server ended at once:\n%s", s.Log())

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"pwb/cmd/settings"
@@ -28,6 +30,8 @@ type config struct {
 	PageSize    int   `mapstructure:"page-size"`
 	MaxPageSize int   `mapstructure:"max-page-size"`
 
+	RequestTime time.Duration `mapstructure:"request-timeout"`
+
 	RateLimit float64 `mapstructure:"rate-limit"`
 	RateBurst int     `mapstructure:"rate-burst"`
 
@@ -50,6 +54,7 @@ func addFlags(cmd *cobra.Command) {
 	f.String("local-passwd-file", "/etc/passwd", "passwd `file` whose names and uids are given to nobody")
 	f.String("local-group-file", "/etc/group", "group `file` whose names and gids are given to nobody")
 	f.Int64("max-request-bytes", 16<<20, "most `bytes` of a SCIM request")
+	f.Duration("request-timeout", 30*time.Second, "`time` that a client may take to send a request")
 	f.Int("page-size", 100, "`resources` in a list when the client does not say")
 	f.Int("max-page-size", 1000, "most `resources` in a list")
 	f.Float64("rate-limit", 500, "SCIM `operations` a second that a token may make; 0 is no limit")

@@ -67,6 +67,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		HashRounds:  cfg.HashRounds,
 		Local:       local,
 		MaxBody:     cfg.MaxBody,
+		RequestTime: cfg.RequestTime,
 		PageSize:    cfg.PageSize,
 		MaxPageSize: cfg.MaxPageSize,
 		RateLimit:   cfg.RateLimit,
