@@ -176,14 +176,14 @@ func (c *call) get(o *operation) error {
 	return c.answerResource(o.h, http.StatusOK, o.stored)
 }
 
-// respond answers a write. Who asks for attributes gets a body (RFC 7644 §3.5.2).
+// respond answers a write.
 func (c *call) respond(h *handlers, out outcome) error {
 	r := out.resource
 	if r.ID == "" {
 		c.w.WriteHeader(out.status)
 		return nil
 	}
-	if q := c.r.URL.Query(); out.quiet && param(q, "attributes") == "" && param(q, "excludedAttributes") == "" {
+	if out.quiet && !c.wantsBody() {
 		c.w.Header().Set("ETag", etag(r))
 		c.w.WriteHeader(http.StatusNoContent)
 		return nil
@@ -196,6 +196,15 @@ func (c *call) respond(h *handlers, out outcome) error {
 		return c.sendResource(h, out.status, r, body)
 	}
 	return c.answerResource(h, out.status, func(View) (Resource, error) { return r, nil })
+}
+
+// wantsBody reports whether a write that needs no answer gets one: whoever asks
+// for attributes does (RFC 7644 §3.5.2), and so does who comes with Basic
+// authentication, which is WSO2's way; it parses every answer.
+func (c *call) wantsBody() bool {
+	q := c.r.URL.Query()
+	_, _, basic := c.r.BasicAuth()
+	return basic || param(q, "attributes") != "" || param(q, "excludedAttributes") != ""
 }
 
 // answerResource answers with the resource that find finds. The answer is made

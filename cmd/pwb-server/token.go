@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -33,9 +35,13 @@ func withStore(cmd *cobra.Command, fn func(ctx context.Context, s scimserver.Sto
 	if err := settings.Load(cmd.Flags(), defaultConfigFile, &cfg); err != nil {
 		return err
 	}
+	_, missing := os.Stat(filepath.Join(cfg.DataDir, sqlite.FileName))
 	store, err := sqlite.Open(cmd.Context(), cfg.DataDir)
 	if err != nil {
 		return err
+	}
+	if missing != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "pwb-server: made a new store in %s; the server must be given the same --data-dir\n", cfg.DataDir)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	return fn(cmd.Context(), store)
