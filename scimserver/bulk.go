@@ -57,6 +57,7 @@ func (c *call) bulk() error {
 		if b.failOnErrors > 0 && b.errors >= b.failOnErrors {
 			break
 		}
+		c.allow(c.w, 0) // each has the time that it would have alone
 		if err := b.run(op); err != nil {
 			return err
 		}
