@@ -222,7 +222,7 @@ func (d *decoder) number() (any, error) {
 	if err != nil || math.IsInf(f, 0) {
 		return nil, d.fail("the number is too large")
 	}
-	return f, nil
+	return f + 0, nil // -0 becomes 0, as it does for whole numbers
 }
 
 // digits steps over decimal digits and returns how many there were.
