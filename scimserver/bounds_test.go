@@ -125,3 +125,28 @@ func TestAClientThatSendsTooSlowlyIsToldSo(t *testing.T) {
 		t.Errorf("status %d, %s: %s", resp.StatusCode, resp.Header.Get("Content-Type"), body)
 	}
 }
+
+// Whoever owns the names that the search for a free one looks at first does not
+// hold it up.
+func TestTheSearchForANameEnds(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.newUser("ada")
+	for n := 2; n < 1<<31; n *= 2 {
+		h.newUser(fmt.Sprintf("ada-%d", n))
+	}
+	if a := h.account(h.newUser("ada@elsewhere")); a.Name != "ada-1073741825" {
+		t.Errorf("the name is %s", a.Name)
+	}
+}
+
+func TestAMalformedQueryIsNoQueryForEverything(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.newUser("ada")
+	for _, query := range []string{"filter=userName+eq+%22x;y%22", "filter=userName+eq+%zz"} {
+		if a := h.send("GET", "/scim/v2/Users?"+query, "", "Authorization", "Bearer "+h.token[scimserver.ScopeSCIM]); a.status != 400 {
+			t.Errorf("%s: status %d: %s", query, a.status, a.body)
+		}
+	}
+}

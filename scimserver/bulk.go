@@ -37,27 +37,28 @@ func (c *call) bulk() error {
 	if err != nil {
 		return err
 	}
-	if err := c.spend(len(ops)); err != nil {
+	if err := c.spend(max(1, len(ops))); err != nil {
 		return err
 	}
 	b := &bulkRun{call: c, ops: ops, byID: map[string]*bulkOp{}, failOnErrors: failOnErrors}
 	for _, op := range ops {
+		if op.method != http.MethodPost { // it refers to what is there
+			_, op.id, _ = strings.Cut(strings.Trim(op.path, "/"), "/")
+		}
 		if op.bulkID == "" {
 			continue
 		}
 		if b.byID[op.bulkID] != nil {
 			return scim.Errorf(http.StatusBadRequest, scim.InvalidValue, "bulkId %.100q is used twice", op.bulkID)
 		}
-		if op.id, err = newID(); err != nil {
-			return err
+		if op.method == http.MethodPost {
+			if op.id, err = newID(); err != nil {
+				return err
+			}
 		}
 		b.byID[op.bulkID] = op
 	}
 	for _, op := range ops {
-		if b.failOnErrors > 0 && b.errors >= b.failOnErrors {
-			break
-		}
-		c.allow(c.w, 0) // each has the time that it would have alone
 		if err := b.run(op); err != nil {
 			return err
 		}
@@ -81,11 +82,14 @@ type bulkRun struct {
 }
 
 // run does an operation, after those that it refers to. Its failure is part of
-// the answer; the error is for what ends the whole request.
+// the answer, and one that is not the client's to mend ends the request after it:
+// what was done before stays done, and is told. The error is for a client that
+// has gone.
 func (b *bulkRun) run(op *bulkOp) error {
-	if op.begun {
+	if op.begun || b.over() {
 		return nil // done, or waiting for an operation that refers back to it
 	}
+	b.allow(b.w, 0) // each has the time that it would have alone
 	op.begun = true
 	for _, ref := range references(op.path, op.data) {
 		if other := b.byID[ref]; other != nil && !other.begun {
@@ -93,6 +97,9 @@ func (b *bulkRun) run(op *bulkOp) error {
 				return err
 			}
 		}
+	}
+	if b.over() {
+		return nil
 	}
 	out, err := b.apply(op)
 	var e *scim.Error
@@ -102,8 +109,14 @@ func (b *bulkRun) run(op *bulkOp) error {
 		op.done["status"] = strconv.Itoa(e.Status)
 		op.done["response"] = json.RawMessage(e.Body())
 		return nil
-	case err != nil:
+	case err != nil && b.r.Context().Err() != nil:
 		return err
+	case err != nil:
+		b.errors, b.failOnErrors = b.errors+1, 1
+		e = b.told(err)
+		op.done["status"] = strconv.Itoa(e.Status)
+		op.done["response"] = json.RawMessage(e.Body())
+		return nil
 	}
 	op.done["status"] = strconv.Itoa(out.status)
 	if out.resource.ID != "" {
@@ -112,6 +125,9 @@ func (b *bulkRun) run(op *bulkOp) error {
 	}
 	return nil
 }
+
+// over reports whether there were as many errors as the client allows.
+func (b *bulkRun) over() bool { return b.failOnErrors > 0 && b.errors >= b.failOnErrors }
 
 func (b *bulkRun) apply(op *bulkOp) (outcome, error) {
 	op.done = scim.Resource{"method": op.method}

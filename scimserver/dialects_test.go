@@ -403,7 +403,7 @@ func TestATokenThatIsTooBusyIsToldWhenToComeBack(t *testing.T) {
 	t.Parallel()
 	h := open(t, func(c *scimserver.Config) { c.RateLimit, c.RateBurst = 1e-4, 6 })
 	other := h.newToken("other", scimserver.ScopeSCIM, time.Now(), 0)
-	for range 3 {
+	for range 4 {
 		h.do("GET", "/Users", "").ok(200)
 	}
 	tooMany := func(a *answer) {

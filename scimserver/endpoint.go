@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -52,8 +53,10 @@ func (c *call) route(path string) error {
 	if err := c.checkHeader(); err != nil {
 		return err
 	}
-	q := c.r.URL.Query()
-	var err error
+	q, err := url.ParseQuery(c.r.URL.RawQuery)
+	if err != nil {
+		return scim.Errorf(http.StatusBadRequest, scim.InvalidValue, "the query string is malformed: %%, ; and & in a value are written %%25, %%3B and %%26")
+	}
 	if c.presenter, err = newPresenter(c.origin(c.r)+scimRoot, param(q, "attributes"), param(q, "excludedAttributes")); err != nil {
 		return err
 	}
@@ -68,8 +71,10 @@ func (c *call) route(path string) error {
 	if err := c.authorize(); err != nil {
 		return err
 	}
-	if err := c.spend(1); err != nil {
-		return err
+	if collection != "bulk" { // counts its operations
+		if err := c.spend(1); err != nil {
+			return err
+		}
 	}
 	if h, ok := collections[collection]; ok {
 		if strings.EqualFold(id, ".search") {
@@ -307,12 +312,11 @@ func (c *call) body() (map[string]any, error) {
 			return nil, scim.Errorf(http.StatusUnsupportedMediaType, "", "Content-Type %.80q is not application/scim+json or application/json", text)
 		}
 	}
-	if err := c.reserve(); err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.cfg.MaxBody))
+	data, err := c.read()
 	var tooBig *http.MaxBytesError
 	switch {
+	case errors.Is(err, errNoPlace):
+		return nil, err
 	case errors.As(err, &tooBig):
 		return nil, scim.Errorf(http.StatusRequestEntityTooLarge, "", "the request has more than %d bytes", tooBig.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -323,19 +327,48 @@ func (c *call) body() (map[string]any, error) {
 	return scim.DecodeObject(data)
 }
 
-// reserve waits until the server's budget has room for the body, which it keeps
+// unknownLength is what a body that is sent in chunks holds of the budget
+// before it is known to be larger.
+const unknownLength = 1 << 20
+
+// read reads the body within the server's budget, of which it keeps its part
 // until the request is answered.
-func (c *call) reserve() error {
+func (c *call) read() (data []byte, err error) {
 	n := min(c.r.ContentLength, c.cfg.MaxBody)
 	if n < 0 {
-		n = 1 << 20 // sent in chunks, without a length
+		n = min(unknownLength, c.cfg.MaxBody)
 	}
+	if err := c.reserve(n); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err == nil { // else the library may still be waiting for the rest
+			arrived(c.w)
+		}
+	}()
+	body := http.MaxBytesReader(c.w, c.r.Body, c.cfg.MaxBody)
+	if c.r.ContentLength >= 0 {
+		return io.ReadAll(body)
+	}
+	data, err = io.ReadAll(io.LimitReader(body, n))
+	if err != nil || int64(len(data)) < n {
+		return data, err
+	}
+	if err := c.reserve(c.cfg.MaxBody - n); err != nil {
+		return nil, err
+	}
+	rest, err := io.ReadAll(body)
+	return append(data, rest...), err
+}
+
+// reserve waits until the budget has room for n bytes.
+func (c *call) reserve(n int64) error {
 	ctx, cancel := context.WithTimeout(c.r.Context(), placeTime)
 	defer cancel()
 	if err := c.bodies.Acquire(ctx, n); err != nil {
 		return cmp.Or(context.Cause(c.r.Context()), errNoPlace)
 	}
-	c.bodyBytes = n
+	c.bodyBytes += n
 	return nil
 }
 
@@ -360,11 +393,17 @@ func (c *call) write(status int, data []byte) {
 // fail answers with an error. What is not the client's to mend is logged here
 // and nowhere else, and told without its details.
 func (c *call) fail(err error) {
-	var e *scim.Error
+	if c.r.Context().Err() != nil && errors.Is(err, context.Cause(c.r.Context())) {
+		panic(http.ErrAbortHandler) // the client has gone; nothing is to look like an answer
+	}
+	e := c.told(err)
+	c.write(e.Status, e.Body())
+}
+
+// told is what a client is told of an error.
+func (c *call) told(err error) (e *scim.Error) {
 	switch {
 	case errors.As(err, &e):
-	case c.r.Context().Err() != nil && errors.Is(err, context.Cause(c.r.Context())):
-		panic(http.ErrAbortHandler) // the client has gone; nothing is to look like an answer
 	case errors.Is(err, ErrClosed), errors.Is(err, errNoPlace):
 		c.w.Header().Set("Retry-After", "2")
 		e = scim.Errorf(http.StatusServiceUnavailable, "", "%v", err)
@@ -375,5 +414,5 @@ func (c *call) fail(err error) {
 		c.log.Error("a SCIM request failed", "method", c.r.Method, "path", c.r.URL.Path, "token", c.token.Name, "error", err)
 		e = scim.Errorf(http.StatusInternalServerError, "", "the server could not do this; its log says why")
 	}
-	c.write(e.Status, e.Body())
+	return e
 }

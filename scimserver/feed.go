@@ -19,7 +19,7 @@ import (
 
 // maxDelta is the most changes that are sent as a delta, which is collected in
 // memory; an agent that is further behind takes a snapshot, which is not.
-const maxDelta = 20_000
+const maxDelta = 5_000
 
 // maxStream bounds the time of a snapshot: as long as one is read, the store
 // keeps everything that was there when it began.
@@ -94,6 +94,11 @@ func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if d.to != after {
+			// The wait was long: the token may have been revoked meanwhile.
+			if _, err := s.authenticate(r, ScopeNodeAdmin); err != nil {
+				plain(w, authStatus(w, err), err.Error())
+				return nil
+			}
 			return sendDelta(w, r, d.body)
 		}
 		if wait == 0 {

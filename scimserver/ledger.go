@@ -81,7 +81,11 @@ func (s *Server) takeName(tx Tx, name string, e Entry) (string, error) {
 		if ok {
 			break
 		}
-		taken, free = free, 2*free
+		if taken = free; free < 1<<30 {
+			free *= 2
+		} else {
+			free++ // who owns all powers of two meets no overflow
+		}
 	}
 	for free-taken > 1 {
 		middle := (taken + free) / 2

@@ -249,7 +249,7 @@ func (l listRequest) sorted(ctx context.Context, v View, h *handlers, q Query, m
 		}
 		return c < 0 || c == 0 && a.nth < b.nth
 	}}
-	matches := 0
+	matches, bytes := 0, 0
 	_, err := v.Find(h.kind, q, func(r Resource) error {
 		ok, full, err := match(r)
 		if err != nil || !ok {
@@ -257,8 +257,12 @@ func (l listRequest) sorted(ctx context.Context, v View, h *handlers, q Query, m
 		}
 		matches++
 		heap.Push(best, ranked{r, full, matches})
+		bytes += len(r.Doc)
 		if best.Len() > want {
-			heap.Pop(best)
+			bytes -= len(heap.Pop(best).(ranked).stored.Doc)
+		}
+		if bytes > 4*maxPage {
+			return scim.Errorf(http.StatusBadRequest, scim.TooMany, "the resources to sort have more than %d bytes; sort by %s or id", 4*maxPage, h.unique)
 		}
 		return nil
 	})

@@ -64,13 +64,16 @@ var collections = map[string]*handlers{
 func (o *operation) newResource(attrs scim.Resource) (Resource, error) {
 	id := o.newID
 	if id == "" {
-		var err error
-		if id, err = newID(); err != nil {
+		made, err := newID()
+		if err != nil {
 			return Resource{}, err
 		}
+		id = made
 	}
-	r := Resource{Kind: o.h.kind, ID: id, Created: o.moment()}
-	return r, o.fill(&r, attrs)
+	r := Resource{Kind: o.h.kind, ID: id}
+	err := o.fill(&r, attrs)
+	r.Created = r.Modified
+	return r, err
 }
 
 // newID makes an id: a UUID that ascends with time, so that rows are stored in

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -69,6 +71,23 @@ func (c *Config) setDefaults() error {
 	c.RequestTime = cmp.Or(c.RequestTime, 30*time.Second)
 	c.MaxWait = cmp.Or(c.MaxWait, 60*time.Second)
 	c.TokenLife = cmp.Or(c.TokenLife, time.Second)
+	for _, n := range []struct {
+		key              string
+		value, low, high int64
+	}{
+		{"password-hash-rounds", int64(c.HashRounds), 1000, 10_000_000},
+		{"max-request-bytes", c.MaxBody, 1 << 10, 1 << 30},
+		{"page-size", int64(c.PageSize), 1, 10_000},
+		{"max-page-size", int64(c.MaxPageSize), 1, 10_000},
+		{"request-timeout in milliseconds", c.RequestTime.Milliseconds(), 1, 3_600_000},
+	} {
+		if n.value < n.low || n.value > n.high {
+			return fmt.Errorf("%s is %d, which is not from %d to %d", n.key, n.value, n.low, n.high)
+		}
+	}
+	if u, err := url.Parse(c.BaseURL); c.BaseURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "") {
+		return fmt.Errorf("base-url %q is not a URL such as https://pwb.example", c.BaseURL)
+	}
 	if c.RateLimit < 0 || c.RateLimit > 0 && c.RateBurst < 1 {
 		return fmt.Errorf("rate-limit %v with rate-burst %d lets nothing through; 0 is no limit", c.RateLimit, c.RateBurst)
 	}
@@ -132,7 +151,9 @@ const writeTime = 30 * time.Second
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer s.logPanic(r)
 	s.allow(w, 0)
+	s.expect(w, r)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	// Not through the mux, which would answer odd paths with a page.
@@ -143,17 +164,40 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
+// logPanic logs what went wrong in a handler, where administrators see it, and
+// lets the HTTP library end the connection.
+func (s *Server) logPanic(r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p != http.ErrAbortHandler {
+		s.log.Error("a request panicked; please report this", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+	}
+	panic(http.ErrAbortHandler)
+}
+
 // scimRoot is where the SCIM endpoints lie.
 const scimRoot = "/scim/v2"
 
-// allow gives the connection time to send the request and to take the answer,
-// counted from now; a long poll adds its wait. Test recorders have no deadlines,
-// hence no error is told.
+// allow gives the connection time to take the answer, counted from now and from
+// the end of the request; a long poll adds its wait. Test recorders have no
+// deadlines, hence no error is told here and below.
 func (s *Server) allow(w http.ResponseWriter, wait time.Duration) {
-	rc := http.NewResponseController(w)
-	now := time.Now()
-	_ = rc.SetReadDeadline(now.Add(wait + s.cfg.RequestTime))
-	_ = rc.SetWriteDeadline(now.Add(wait + writeTime))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wait + s.cfg.RequestTime + writeTime))
+}
+
+// expect gives the connection time to send the body. Where there is none the
+// HTTP library watches the connection by itself, and where it has been read that
+// is so again (arrived): a deadline left over would end a slow answer.
+func (s *Server) expect(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.RequestTime))
+	}
+}
+
+func arrived(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 }
 
 func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {

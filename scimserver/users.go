@@ -1,6 +1,7 @@
 package scimserver
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -99,7 +100,14 @@ func (o *operation) changeUser(hash string, edit func(old scim.Resource) (scim.R
 // its userName is free again, the account stays, locked.
 func (o *operation) deleteUser() (outcome, error) {
 	return o.erase(func(tx Tx) error {
-		err := tx.Memberships(o.id, func(g Ref) error { return tx.DropRow(roster.MemberKey(g.ID, o.id)) })
+		var groups []string
+		err := tx.Memberships(o.id, func(g Ref) error {
+			groups = append(groups, g.ID)
+			return nil
+		})
+		for _, id := range groups {
+			err = cmp.Or(err, o.leaveGroup(tx, id))
+		}
 		if err != nil {
 			return fmt.Errorf("memberships of user %s: %w", o.id, err)
 		}
@@ -107,12 +115,23 @@ func (o *operation) deleteUser() (outcome, error) {
 	})
 }
 
+// leaveGroup takes the user out of a group, which has another version then.
+func (o *operation) leaveGroup(tx Tx, groupID string) error {
+	g, err := tx.Resource(KindGroup, groupID)
+	if err != nil {
+		return err
+	}
+	g.Version++
+	g.Modified = o.moment()
+	return cmp.Or(tx.Replace(g), tx.DropRow(roster.MemberKey(groupID, o.id)))
+}
+
 // mentions reports whether word stands in a key or a text anywhere in v.
 func mentions(v any, word string) bool {
 	switch v := v.(type) {
 	case map[string]any:
 		for key, value := range v {
-			if scim.Fold(key) == word || mentions(value, word) {
+			if strings.Contains(scim.Fold(key), word) || mentions(value, word) {
 				return true
 			}
 		}

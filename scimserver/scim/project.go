@@ -34,6 +34,9 @@ type projected struct {
 func ParseProjection(attributes, excludedAttributes string) (Projection, error) {
 	var p Projection
 	var err error
+	if len(attributes) > MaxProjectionLength { // before withoutFilters, whose time is its square
+		return Projection{}, badValue("attributes is longer than %d bytes", MaxProjectionLength)
+	}
 	if p.wanted, err = parseNames("attributes", withoutFilters(attributes)); err != nil {
 		return Projection{}, err
 	}
