@@ -105,15 +105,14 @@ func (b *bulkRun) run(op *bulkOp) error {
 	var e *scim.Error
 	switch {
 	case errors.As(err, &e):
-		b.errors++
-		op.done["status"] = strconv.Itoa(e.Status)
-		op.done["response"] = json.RawMessage(e.Body())
-		return nil
 	case err != nil && b.r.Context().Err() != nil:
 		return err
 	case err != nil:
-		b.errors, b.failOnErrors = b.errors+1, 1
+		b.failOnErrors = 1
 		e = b.told(err)
+	}
+	if e != nil {
+		b.errors++
 		op.done["status"] = strconv.Itoa(e.Status)
 		op.done["response"] = json.RawMessage(e.Body())
 		return nil

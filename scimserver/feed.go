@@ -34,13 +34,16 @@ func (s *Server) forNodes(h func(http.ResponseWriter, *http.Request) error) http
 		_, err := s.authenticate(r, ScopeNodeAdmin)
 		if err == nil {
 			err = h(w, r)
-		} else if status := authStatus(w, err); status != http.StatusInternalServerError {
+		}
+		if err == nil {
+			return
+		}
+		if status := authStatus(w, err); status != http.StatusInternalServerError {
 			plain(w, status, err.Error())
 			return
 		}
 		var bad *badRequest
 		switch {
-		case err == nil:
 		case r.Context().Err() != nil:
 			panic(http.ErrAbortHandler) // the agent has gone
 		case errors.As(err, &bad):
@@ -96,8 +99,7 @@ func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request) error {
 		if d.to != after {
 			// The wait was long: the token may have been revoked meanwhile.
 			if _, err := s.authenticate(r, ScopeNodeAdmin); err != nil {
-				plain(w, authStatus(w, err), err.Error())
-				return nil
+				return err
 			}
 			return sendDelta(w, r, d.body)
 		}
