@@ -1,5 +1,9 @@
 package roster
 
+// MaxAliases is how many aliases an account may have: what it has beyond them
+// is not rendered.
+const MaxAliases = 16
+
 // Account is one user as a node sees it. The server decides every field; a
 // node's policy may refuse or override some of them when it renders.
 type Account struct {
@@ -21,6 +25,9 @@ type Account struct {
 	// Expire is the day on which the account expires, in days since
 	// 1970-01-01 as in shadow(5); 0 means never.
 	Expire int64 `json:"expire,omitempty"`
+	// Aliases are former names that still work: each is an entry of its own
+	// with the same uid. They come in the order in which they shall stand.
+	Aliases []string `json:"aliases,omitempty"`
 }
 
 // PrivateGroup reports whether the account brings a group of its own, with its

@@ -119,6 +119,7 @@ func (b *bulkRun) run(op *bulkOp) error {
 	}
 	op.done["status"] = strconv.Itoa(out.status)
 	if out.resource.ID != "" {
+		op.id = out.resource.ID // of somebody who came back it is the former one
 		op.done["location"] = b.location(op.h.typ, out.resource.ID)
 		op.done["version"] = etag(out.resource)
 	}
@@ -147,7 +148,7 @@ func (b *bulkRun) apply(op *bulkOp) (outcome, error) {
 		return outcome{}, err
 	}
 	body, _ := data.(map[string]any)
-	o := &operation{Server: b.Server, ctx: b.r.Context(), h: op.h, id: id, ifMatch: op.version}
+	o := &operation{Server: b.Server, ctx: b.r.Context(), h: op.h, actor: "token " + b.token.Name, id: id, ifMatch: op.version}
 	if id != "" {
 		op.done["location"] = b.location(op.h.typ, id)
 	}

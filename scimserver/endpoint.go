@@ -111,7 +111,7 @@ func (c *call) authorize() error {
 }
 
 func (c *call) serveResources(h *handlers, id string) error {
-	o := &operation{Server: c.Server, ctx: c.r.Context(), h: h, id: id, ifMatch: c.r.Header.Get("If-Match")}
+	o := &operation{Server: c.Server, ctx: c.r.Context(), h: h, actor: "token " + c.token.Name, id: id, ifMatch: c.r.Header.Get("If-Match")}
 	write := func(do func(*operation, map[string]any) (outcome, error)) error {
 		body, err := c.body()
 		if err != nil {

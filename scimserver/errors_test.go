@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"pwb/scimserver"
+	"pwb/scimserver/ledger"
 	"pwb/scimserver/scim"
 )
 
@@ -303,23 +304,28 @@ func TestHealth(t *testing.T) {
 func TestConfigurationsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for sentence, c := range map[string]scimserver.Config{
-		"a start uid below 1000":       {StartUID: 999},
-		"a start uid of one":           {StartUID: 1},
-		"a start uid that is reserved": {StartUID: 60001},
-		"a start uid of containers":    {StartUID: 524288},
-		"a start uid over 2^31":        {StartUID: 1 << 31},
-		"a relative home":              {HomeDir: "home"},
-		"a home with dots":             {HomeDir: "/home/../etc"},
-		"a home with a slash":          {HomeDir: "/home/"},
-		"a home with a colon":          {HomeDir: "/home:x"},
-		"a relative shell":             {Shell: "bash"},
-		"a shell with a newline":       {Shell: "/bin/bash\nroot"},
+		"a start uid below 1000":                   {Ledger: ledger.Config{StartUID: 999}},
+		"a start uid of one":                       {Ledger: ledger.Config{StartUID: 1}},
+		"a start uid that is reserved":             {Ledger: ledger.Config{StartUID: 60001}},
+		"a start uid of containers":                {Ledger: ledger.Config{StartUID: 524288}},
+		"a start uid over 2^31":                    {Ledger: ledger.Config{StartUID: 1 << 31}},
+		"a relative home":                          {Ledger: ledger.Config{HomeDir: "home"}},
+		"a home with dots":                         {Ledger: ledger.Config{HomeDir: "/home/../etc"}},
+		"a home with a slash":                      {Ledger: ledger.Config{HomeDir: "/home/"}},
+		"a home with a colon":                      {Ledger: ledger.Config{HomeDir: "/home:x"}},
+		"homes in a directory of the system":       {Ledger: ledger.Config{HomeDir: "/usr"}},
+		"homes beside the system":                  {Ledger: ledger.Config{HomeDir: "/"}},
+		"an end of the range before its start":     {Ledger: ledger.Config{StartUID: 2000, EndUID: 1999}},
+		"a start gid below 1000":                   {Ledger: ledger.Config{StartGID: 999}},
+		"a group of administrators that is root's": {Ledger: ledger.Config{AdminGroup: "wheel"}},
+		"a relative shell":                         {Ledger: ledger.Config{Shell: "bash"}},
+		"a shell with a newline":                   {Ledger: ledger.Config{Shell: "/bin/bash\nroot"}},
 	} {
 		if _, err := scimserver.New(c); err == nil {
 			t.Errorf("%s was taken", sentence)
 		}
 	}
-	if _, err := scimserver.New(scimserver.Config{StartUID: 1000, HomeDir: "/"}); err != nil {
+	if _, err := scimserver.New(scimserver.Config{Ledger: ledger.Config{StartUID: 1000, HomeDir: "/srv"}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"pwb/roster"
+	"pwb/scimserver/ledger"
 	"pwb/scimserver/scim"
 )
 
@@ -17,12 +18,25 @@ func (o *operation) createGroup(body map[string]any) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	return o.insert(group, func(tx Tx, id string) error {
-		if err := o.openGroup(tx, id, groupName(group)); err != nil {
-			return err
+	wish, err := groupWish(group)
+	if err != nil {
+		return outcome{}, err
+	}
+	action := "group.create"
+	return o.insert(group, func(v View) (string, error) {
+		known, err := o.ledger.RecognizeGroup(v, wish)
+		if known != "" {
+			action = "group.adopt"
 		}
-		_, err := (&members{tx, id}).Add(ids)
-		return err
+		return known, err
+	}, func(tx Tx, id string) (Event, error) {
+		c, err := o.ledger.OpenGroup(tx, id, wish)
+		if err != nil {
+			return Event{}, err
+		}
+		m := &members{tx: tx, group: id}
+		_, err = m.Add(ids)
+		return m.event(action, attributeChanges(nil, group), c), err
 	})
 }
 
@@ -61,21 +75,31 @@ func (o *operation) patchGroup(body map[string]any) (outcome, error) {
 
 // changeGroup stores what edit makes of the group and its members.
 func (o *operation) changeGroup(edit func(m *members, old scim.Resource) (group scim.Resource, changed bool, err error)) (outcome, error) {
+	var m *members
 	return o.change(func(tx Tx, old scim.Resource) (scim.Resource, bool, error) {
-		return edit(&members{tx, o.id}, old)
-	}, func(tx Tx, old, group scim.Resource) error {
-		return o.updateGroup(tx, o.id, groupName(old), groupName(group))
+		m = &members{tx: tx, group: o.id}
+		return edit(m, old)
+	}, func(tx Tx, old, group scim.Resource) (Event, error) {
+		was, _ := groupWish(old) // what an older version stored may be no wish
+		wish, err := groupWish(group)
+		if err != nil {
+			return Event{}, err
+		}
+		c, err := o.ledger.UpdateGroup(tx, o.id, was, wish)
+		return m.event("group.update", attributeChanges(old, group), c), err
 	})
 }
 
 // deleteGroup is DELETE /Groups/{id} (RFC 7644 §3.6). The gid is never given to
 // another group.
 func (o *operation) deleteGroup() (outcome, error) {
-	return o.erase(func(tx Tx) error {
-		if _, err := (&members{tx, o.id}).Replace(nil); err != nil {
-			return err
+	return o.erase(func(tx Tx, r Resource) (Event, error) {
+		m := &members{tx: tx, group: o.id}
+		if _, err := m.Replace(nil); err != nil {
+			return Event{}, err
 		}
-		return tx.DropRow(roster.GroupKey(o.id))
+		c, err := o.ledger.CloseGroup(tx, o.id)
+		return m.event("group.delete", changes{"displayName": {r.Name, nil}}, c), err
 	})
 }
 
@@ -88,16 +112,18 @@ func readGroup(body map[string]any) (group scim.Resource, ids []string, err erro
 	return group, ids, err
 }
 
-func groupName(group scim.Resource) string {
-	name, _ := group["displayName"].(string)
-	return name
-}
-
 // members edits the members of one group within an update: the membership and
 // its row of the roster together. It is the scim.Members of PATCH.
 type members struct {
 	tx    Tx
 	group string
+	// added and removed are those who came and went, for the audit log.
+	added, removed []string
+}
+
+func (m *members) event(action string, c changes, ch ledger.GroupChange) Event {
+	c.members(m.added, m.removed)
+	return groupEvent(action, c, ch)
 }
 
 // Add refuses ids that are no user's: what is not known is never rendered, and
@@ -114,6 +140,7 @@ func (m *members) Add(ids []string) (changed bool, err error) {
 			continue
 		}
 		changed = true
+		m.added = append(m.added, id)
 		if err := m.tx.PutRow(roster.Row{Member: &roster.Member{GroupID: m.group, AccountID: id}}); err != nil {
 			return false, err
 		}
@@ -132,6 +159,7 @@ func (m *members) Remove(ids []string) (changed bool, err error) {
 			continue
 		}
 		changed = true
+		m.removed = append(m.removed, id)
 		if err := m.tx.DropRow(roster.MemberKey(m.group, id)); err != nil {
 			return false, err
 		}

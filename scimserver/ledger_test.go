@@ -5,27 +5,32 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"pwb/roster"
 	"pwb/scimserver"
+	"pwb/scimserver/ledger"
 )
 
 func startAt(n uint32) func(*scimserver.Config) {
-	return func(c *scimserver.Config) { c.StartUID = n }
+	return func(c *scimserver.Config) { c.Ledger.StartUID = n }
 }
 
 func TestAUidIsAlsoFreeAsGidAndTheOtherWayRound(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	stranger := scimserver.Entry{Subject: "stranger", Name: "stranger"}
+	stranger := ledger.Entry{Subject: "stranger", Name: "stranger"}
 	h.update(func(tx scimserver.Tx) error {
 		return errors.Join(tx.GiveGID(1000, stranger), tx.GiveUID(1002, stranger), tx.GiveGID(1003, stranger))
 	})
 	ada := h.newUser("ada")
 	if a := h.account(ada); a.UID != 1001 || a.GID != 1001 {
 		t.Errorf("account %+v", a)
+	}
+	for _, userName := range []string{"root", "ROOT@corp.example", `CORP\wheel`, "sshd@corp.example"} {
+		h.do("POST", "/Users", `{"userName":`+strconv.Quote(userName)+`}`).fails(400, "invalidValue")
 	}
 	if g := h.group(h.newGroup("Engineers")); g.GID != 1004 {
 		t.Errorf("group %+v", g)
@@ -82,30 +87,32 @@ func TestNumbersAndNamesOfTheHostAreNeverGiven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	local, err := scimserver.ReadLocal(passwd, group)
+	local, err := ledger.ReadLocal(t.Context(), ledger.Sources{Passwd: passwd, Group: group})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := open(t, func(c *scimserver.Config) { c.Local = local })
+	h := open(t, func(c *scimserver.Config) { c.Ledger.Local = local })
 	for _, c := range []struct {
 		userName, name string
 		uid            uint32
 	}{
 		{"ada", "ada-2", 1002},
-		{"root@corp.example", "root-2", 1005},
-		{"wheel", "wheel-2", 1006},
-		{"last", "last-2", 1007},
-		{"bob", "bob", 1008},
+		{"last", "last-2", 1005},
+		{"bob", "bob-2", 1006}, // a name without a number is taken all the same
+		{"carol", "carol", 1007},
 	} {
 		a := h.account(h.newUser(c.userName))
 		if a.Name != c.name || a.UID != c.uid {
 			t.Errorf("%s got %s and %d, want %s and %d", c.userName, a.Name, a.UID, c.name, c.uid)
 		}
 	}
+	for _, userName := range []string{"root", "ROOT@corp.example", `CORP\wheel`, "sshd@corp.example"} {
+		h.do("POST", "/Users", `{"userName":`+strconv.Quote(userName)+`}`).fails(400, "invalidValue")
+	}
 	if g := h.group(h.newGroup("Engineers")); g.Name != "engineers-2" {
 		t.Errorf("group %+v", g)
 	}
-	if _, err := scimserver.ReadLocal(passwd, filepath.Join(dir, "none")); err == nil {
+	if _, err := ledger.ReadLocal(t.Context(), ledger.Sources{Passwd: passwd, Group: filepath.Join(dir, "none")}); err == nil {
 		t.Error("a file that is not there was read")
 	}
 }
@@ -151,7 +158,7 @@ func TestANumberedNameStaysWhileItsNameIsAskedFor(t *testing.T) {
 
 func TestHomesAndShellsAreThoseOfTheConfiguration(t *testing.T) {
 	t.Parallel()
-	h := open(t, func(c *scimserver.Config) { c.HomeDir, c.Shell = "/srv/people", "/bin/zsh" })
+	h := open(t, func(c *scimserver.Config) { c.Ledger.HomeDir, c.Ledger.Shell = "/srv/people", "/bin/zsh" })
 	if a := h.account(h.newUser("ada")); a.Home != "/srv/people/ada" || a.Shell != "/bin/zsh" {
 		t.Errorf("account %+v", a)
 	}

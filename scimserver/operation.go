@@ -2,12 +2,12 @@ package scimserver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -20,6 +20,8 @@ type operation struct {
 	*Server
 	ctx context.Context
 	h   *handlers
+	// actor is who does it, for the audit log.
+	actor string
 	// id is the resource's; empty when it is about the whole collection.
 	id string
 	// ifMatch holds the versions that the resource may have (RFC 7644 §3.14);
@@ -86,9 +88,6 @@ func newID() (string, error) {
 	return id.String(), nil
 }
 
-// moment is now in the precision that is stored.
-func (o *operation) moment() time.Time { return o.now().UTC().Truncate(time.Millisecond) }
-
 // fill puts the provider's attributes into r as its next version.
 func (o *operation) fill(r *Resource, attrs scim.Resource) error {
 	str := func(name string) string { v, _ := attrs[name].(string); return v }
@@ -143,19 +142,42 @@ func (o *operation) matched(tx Tx) (Resource, error) {
 	return r, err
 }
 
-// insert stores a new resource and has follow do the same to the roster.
-func (o *operation) insert(attrs scim.Resource, follow func(tx Tx, id string) error) (outcome, error) {
+// insert stores a new resource and has follow do the same to the roster. A
+// subject that recognize knows comes back under its id.
+func (o *operation) insert(attrs scim.Resource, recognize func(v View) (id string, err error), follow func(tx Tx, id string) (Event, error)) (outcome, error) {
 	r, err := o.newResource(attrs)
 	if err != nil {
 		return outcome{}, err
 	}
-	err = o.store.Update(o.ctx, func(tx Tx) error {
+	err = o.update(func(tx Tx) (e Event, err error) {
+		known, err := recognize(tx)
+		if err != nil {
+			return e, err
+		}
+		r.ID = cmp.Or(known, r.ID)
 		if err := o.conflict(tx.Insert(r), attrs); err != nil {
-			return err
+			return e, err
 		}
 		return follow(tx, r.ID)
 	})
 	return outcome{status: http.StatusCreated, resource: r}, err
+}
+
+// update runs fn in the store and records the event that it returns, unless that
+// has no action.
+func (o *operation) update(fn func(tx Tx) (Event, error)) error {
+	var e Event
+	err := o.store.Update(o.ctx, func(tx Tx) (err error) {
+		if e, err = fn(tx); err != nil || e.Action == "" {
+			return err
+		}
+		return record(tx, &e, o.actor, o.moment())
+	})
+	if err != nil {
+		return refused(err)
+	}
+	o.logEvent(e)
+	return nil
 }
 
 // change stores what edit makes of the resource that the operation names, and
@@ -163,32 +185,32 @@ func (o *operation) insert(attrs scim.Resource, follow func(tx Tx, id string) er
 // changed nor makes other attributes, nothing is written and the version stays.
 func (o *operation) change(
 	edit func(tx Tx, old scim.Resource) (attrs scim.Resource, changed bool, err error),
-	follow func(tx Tx, old, attrs scim.Resource) error,
+	follow func(tx Tx, old, attrs scim.Resource) (Event, error),
 ) (outcome, error) {
 	var r Resource
-	err := o.store.Update(o.ctx, func(tx Tx) error {
+	err := o.update(func(tx Tx) (e Event, err error) {
 		before, err := o.matched(tx)
 		if err != nil {
-			return err
+			return e, err
 		}
 		old, err := attributes(before)
 		if err != nil {
-			return err
+			return e, err
 		}
 		attrs, changed, err := edit(tx, old)
 		if err != nil {
-			return err
+			return e, err
 		}
 		r = before
 		if err := o.fill(&r, attrs); err != nil {
-			return err
+			return e, err
 		}
 		if !changed && bytes.Equal(r.Doc, before.Doc) {
 			r = before
-			return nil
+			return e, nil
 		}
 		if err := o.conflict(tx.Replace(r), attrs); err != nil {
-			return err
+			return e, err
 		}
 		return follow(tx, old, attrs)
 	})
@@ -205,15 +227,16 @@ func (o *operation) conflict(err error, attrs scim.Resource) error {
 
 // erase removes the resource that the operation names, after clear has removed
 // what depends on it.
-func (o *operation) erase(clear func(tx Tx) error) (outcome, error) {
-	err := o.store.Update(o.ctx, func(tx Tx) error {
-		if _, err := o.matched(tx); err != nil {
-			return err
+func (o *operation) erase(clear func(tx Tx, r Resource) (Event, error)) (outcome, error) {
+	err := o.update(func(tx Tx) (e Event, err error) {
+		r, err := o.matched(tx)
+		if err != nil {
+			return e, err
 		}
-		if err := clear(tx); err != nil {
-			return err
+		if e, err = clear(tx, r); err != nil {
+			return e, err
 		}
-		return tx.Delete(o.h.kind, o.id)
+		return e, tx.Delete(o.h.kind, o.id)
 	})
 	return outcome{status: http.StatusNoContent, quiet: true}, err
 }

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
-	"pwb/roster"
+	"pwb/scimserver/ledger"
 )
 
 // Config is what a Server needs. Zero fields get the defaults named here.
@@ -27,17 +27,15 @@ type Config struct {
 	// BaseURL is the scheme and host under which clients reach the server, for
 	// the absolute URLs in SCIM answers. Empty: what the request names.
 	BaseURL string
-	// StartUID is the least uid and gid to give, default and least 1000.
-	StartUID uint32
-	// HomeDir is the directory in which homes lie, default /home.
-	HomeDir string
-	// Shell is the login shell of new accounts, default /bin/bash.
-	Shell string
+	// Ledger says what names and numbers are given. Its Log and Now are set here.
+	Ledger ledger.Config
+	// ReadLocal, when set, reads anew what the server's own host has, every few
+	// minutes.
+	ReadLocal func(context.Context) (*ledger.Local, error)
+	// Now is the clock, default time.Now.
+	Now func() time.Time
 	// HashRounds is the cost of a password hash ($6$), default 100,000.
 	HashRounds int
-	// Local is what the server's own host rules out for new accounts; nil
-	// rules out nothing.
-	Local *Local
 	// MaxBody is the most bytes of a SCIM request, default 16 MiB.
 	MaxBody int64
 	// PageSize is how many resources a list answers with when the client does
@@ -51,6 +49,8 @@ type Config struct {
 	// RateBurst how many at once; a RateLimit of 0 is no bound.
 	RateLimit float64
 	RateBurst int
+	// TokenFile holds a token of scope scim that somebody else made; empty: none.
+	TokenFile string
 	// TokenLife is how long a token that was found in the store is believed
 	// without another look, default 1 s; below 0: not at all.
 	TokenLife time.Duration
@@ -61,9 +61,6 @@ func (c *Config) setDefaults() error {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.BaseURL = strings.TrimRight(c.BaseURL, "/")
-	c.StartUID = cmp.Or(c.StartUID, roster.MinID)
-	c.HomeDir = cmp.Or(c.HomeDir, "/home")
-	c.Shell = cmp.Or(c.Shell, "/bin/bash")
 	c.HashRounds = cmp.Or(c.HashRounds, 100_000)
 	c.MaxBody = cmp.Or(c.MaxBody, 16<<20)
 	c.PageSize = cmp.Or(c.PageSize, 100)
@@ -91,10 +88,11 @@ func (c *Config) setDefaults() error {
 	if c.RateLimit < 0 || c.RateLimit > 0 && c.RateBurst < 1 {
 		return fmt.Errorf("rate-limit %v with rate-burst %d lets nothing through; 0 is no limit", c.RateLimit, c.RateBurst)
 	}
-	if c.Local == nil {
-		c.Local = &Local{}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
-	return checkLedgerConfig(c)
+	c.Ledger.Log, c.Ledger.Now = c.Log, c.Now
+	return nil
 }
 
 // Server answers /scim/v2, /sync/v1, /healthz and /readyz. It is an
@@ -103,6 +101,7 @@ type Server struct {
 	cfg     Config
 	log     *slog.Logger
 	store   Store
+	ledger  *ledger.Ledger
 	mux     *http.ServeMux
 	hashing places              // for passwords
 	scans   places              // for lists that no index serves
@@ -121,8 +120,13 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
+	l, err := ledger.New(cfg.Ledger)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		cfg:     cfg,
+		ledger:  l,
 		log:     cfg.Log,
 		store:   cfg.Store,
 		mux:     http.NewServeMux(),
@@ -132,11 +136,12 @@ func New(cfg Config) (*Server, error) {
 		streams: make(chan struct{}, 4),
 		rates:   rates{limit: rate.Limit(cfg.RateLimit), burst: cfg.RateBurst, byToken: map[string]*rate.Limiter{}},
 		tokens:  tokenCache{life: cfg.TokenLife, known: map[string]knownToken{}},
-		now:     time.Now,
+		now:     cfg.Now,
 	}
 	s.ending, s.drain = context.WithCancel(context.Background())
 	s.mux.HandleFunc("GET /sync/v1/changes", s.forNodes(s.serveChanges))
 	s.mux.HandleFunc("GET /sync/v1/snapshot", s.forNodes(s.serveSnapshot))
+	s.mux.HandleFunc("POST /sync/v1/node", s.forNodes(s.serveNode))
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "alive") })
 	s.mux.HandleFunc("GET /readyz", s.serveReady)
 	return s, nil

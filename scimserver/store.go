@@ -6,14 +6,15 @@ import (
 	"time"
 
 	"pwb/roster"
+	"pwb/scimserver/ledger"
 )
 
 // What a Store fails with; everything else is a fault of the store itself.
 var (
 	// ErrNotFound: nothing has that id, name or key.
-	ErrNotFound = errors.New("not found")
+	ErrNotFound = ledger.ErrNotFound
 	// ErrTaken: another resource or subject has that name or number.
-	ErrTaken = errors.New("taken")
+	ErrTaken = ledger.ErrTaken
 	// ErrUnknownPosition: the feed cannot be continued from that position:
 	// another epoch, a sum this store never had there, a position still to
 	// come, or one so old that it is forgotten.
@@ -83,17 +84,53 @@ type Ref struct {
 	ID, Display string
 }
 
-// Entry is a row of the ledger: a number or name and the subject that owns it.
-type Entry struct {
+// Event is an entry of the audit log: something that was done to a subject or
+// token, by whom, and what it changed. No secret is in it.
+type Event struct {
+	// Seq numbers the events from 1; the store sets it.
+	Seq int64
+	// At has a precision of milliseconds.
+	At time.Time
+	// Actor is who did it: "token NAME", "administrator NAME" or "server".
+	Actor string
+	// Action is what was done, as in "user.create".
+	Action string
+	// Subject is the id of the user or group it was done to, or empty.
 	Subject string
-	// Name is the POSIX name the subject had when the entry was made.
-	Name  string
-	Given time.Time
+	// Name, UID and GID are what the subject had afterwards; a name may also be
+	// that of a token.
+	Name     string
+	UID, GID uint32
+	// Changes is a JSON object: attribute to [before, after].
+	Changes []byte
+}
+
+// EventQuery selects events: those for which everything holds that is set.
+type EventQuery struct {
+	Subject string
+	// Since and Until bound At: not before Since, before Until.
+	Since, Until time.Time
+	// Last is how many of the newest are wanted; 0 is all.
+	Last int
+}
+
+// Node is what a node said about itself last.
+type Node struct {
+	Name, Version string
+	// Seen is when it said so.
+	Seen time.Time
+	// IDs and Names are the uids, gids and names of its own passwd and group
+	// files from the floor on, ascending.
+	IDs   []uint32
+	Names []string
 }
 
 // View reads the store as it was at one moment. Its methods fail with
-// ErrNotFound where they look for one thing that is not there.
+// ErrNotFound where they look for one thing that is not there, unless they say
+// otherwise.
 type View interface {
+	ledger.View
+
 	// Resource returns the resource with that id.
 	Resource(kind Kind, id string) (Resource, error)
 	// Find calls yield for the resources that match, in the query's order, and
@@ -107,20 +144,19 @@ type View interface {
 
 	// Position is where the feed stands.
 	Position() (roster.Position, error)
-	// Row returns the present value of a row of the roster.
-	Row(key string) (roster.Row, error)
 	// Changes calls yield for the rows that were changed between after and
 	// the view's position, each once as it now is, ascending by key; one that
 	// was changed and changed back may be among them. It fails with
 	// ErrUnknownPosition before the first call when they cannot be told.
 	Changes(after roster.Position, yield func(roster.Change) error) error
-	// Snapshot calls yield for all rows, ascending by key.
-	Snapshot(yield func(roster.Change) error) error
+	// Restored is when the store was last put back from a backup; zero if never.
+	Restored() (time.Time, error)
 
-	// IDOwner returns who owns the number, as uid or as gid.
-	IDOwner(number uint32) (Entry, error)
-	// NameOwner returns who owns the POSIX name, as user or as group.
-	NameOwner(name string) (Entry, error)
+	// Events calls yield for the events of the audit log that match, oldest
+	// first.
+	Events(q EventQuery, yield func(Event) error) error
+	// Nodes returns all nodes that reported, by name.
+	Nodes() ([]Node, error)
 
 	// Token returns the token with that id.
 	Token(id string) (Token, error)
@@ -131,6 +167,7 @@ type View interface {
 // Tx changes the store. What one Tx does happens as a whole or not at all.
 type Tx interface {
 	View
+	ledger.Tx // with the methods of View
 
 	// Insert adds a resource. ErrTaken: its Name is another's of its kind.
 	Insert(Resource) error
@@ -143,26 +180,18 @@ type Tx interface {
 	AddMember(groupID, userID string) (bool, error)
 	RemoveMember(groupID, userID string) (bool, error)
 
-	// PutRow makes the row part of the roster, in place of the one with its
-	// key; a row equal to the present one is no change.
-	PutRow(roster.Row) error
-	// DropRow takes the row with that key out of the roster, if it is there.
-	DropRow(key string) error
-
-	// Cursor is where the search for the next free number begins.
-	Cursor() uint32
-	SetCursor(next uint32)
-	// GiveUID, GiveGID and GiveName record for ever that the subject e owns the
-	// number or name. ErrTaken: it is, or ever was, another subject's. To
-	// give a subject what it has is no change.
-	GiveUID(number uint32, e Entry) error
-	GiveGID(number uint32, e Entry) error
-	GiveName(name string, e Entry) error
+	// Record appends to the audit log.
+	Record(Event) error
+	// PutNode stores what a node says, in place of what it said before.
+	PutNode(Node) error
 
 	// PutToken stores a token. ErrTaken: one with that name is there.
 	PutToken(Token) error
 	// DeleteToken removes a token by its name.
 	DeleteToken(name string) error
+	// UseTokens sets when tokens were used last, by their ids, where that is
+	// later than what is stored; ids that are no token's are passed over.
+	UseTokens(map[string]time.Time) error
 }
 
 // Store keeps resources, ledger, roster and tokens.

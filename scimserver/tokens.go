@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -50,6 +51,8 @@ type Token struct {
 	Hash [sha256.Size]byte
 	// Created and Expires; a zero Expires means never.
 	Created, Expires time.Time
+	// Used is when the token was used last, to about a minute; zero if never.
+	Used time.Time
 }
 
 const tokenPrefix = "pwb"
@@ -81,9 +84,8 @@ var errBadToken = errors.New("the token is unknown, revoked or expired")
 // verifyToken returns the token that text is. It fails with errBadToken,
 // whatever is wrong with it, or with a fault of the store.
 func (s *Server) verifyToken(ctx context.Context, text string) (Token, error) {
-	prefix, rest, _ := strings.Cut(text, "_")
-	id, secret, _ := strings.Cut(rest, "_")
-	if prefix != tokenPrefix || id == "" || len(id) > 32 || secret == "" || len(secret) > 128 {
+	id, secret := tokenParts(text)
+	if secret == "" || len(text) > maxToken {
 		return Token{}, errBadToken
 	}
 	now := s.now()
@@ -101,7 +103,36 @@ func (s *Server) verifyToken(ctx context.Context, text string) (Token, error) {
 	if !t.Expires.IsZero() && !now.Before(t.Expires) {
 		return Token{}, errBadToken
 	}
+	s.tokens.use(id, now)
 	return t, nil
+}
+
+// tokenParts splits a token into what finds it and what proves it. One that was
+// made elsewhere is found by a digest of its own.
+func tokenParts(text string) (id, secret string) {
+	prefix, rest, _ := strings.Cut(text, "_")
+	id, secret, _ = strings.Cut(rest, "_")
+	if prefix == tokenPrefix && id != "" && len(id) <= 32 && secret != "" {
+		return id, secret
+	}
+	digest := sha256.Sum256([]byte("the id of the token " + text))
+	return "x" + hex.EncodeToString(digest[:12]), text
+}
+
+// Bounds of a token that was made elsewhere, in bytes.
+const (
+	minToken = 32
+	maxToken = 1024
+)
+
+// ForeignToken is a token that somebody else made, such as one from a secret of
+// Kubernetes: 32 to 1024 visible ASCII characters. It never expires.
+func ForeignToken(name string, scope Scope, text string, now time.Time) (Token, error) {
+	if len(text) < minToken || len(text) > maxToken || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return Token{}, fmt.Errorf("the token must have %d to %d visible ASCII characters and no blanks", minToken, maxToken)
+	}
+	id, secret := tokenParts(text)
+	return Token{ID: id, Name: name, Scope: scope, Hash: sha256.Sum256([]byte(secret)), Created: now}, nil
 }
 
 // tokenCache remembers tokens for a moment, since every request has one. It
@@ -111,6 +142,26 @@ type tokenCache struct {
 	life  time.Duration
 	mu    sync.Mutex
 	known map[string]knownToken // by id
+	used  map[string]time.Time  // by id; since it was last written down
+}
+
+// use remembers that a token was used. It is written down later, many uses at once.
+func (c *tokenCache) use(id string, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.used == nil {
+		c.used = map[string]time.Time{}
+	}
+	c.used[id] = now
+}
+
+// takeUsed returns what use remembered and forgets it.
+func (c *tokenCache) takeUsed() map[string]time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	used := c.used
+	c.used = nil
+	return used
 }
 
 type knownToken struct {

@@ -3,9 +3,11 @@ package scimserver
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"strings"
 
 	"pwb/roster"
+	"pwb/scimserver/ledger"
 	"pwb/scimserver/scim"
 )
 
@@ -20,7 +22,26 @@ func (o *operation) createUser(body map[string]any) (outcome, error) {
 		return outcome{}, err
 	}
 	user["active"] = active(user)
-	out, err := o.insert(user, func(tx Tx, id string) error { return o.openAccount(tx, id, user, hash) })
+	wish, err := accountWish(user, hash)
+	if err != nil {
+		return outcome{}, err
+	}
+	return o.insertUser(user, wish)
+}
+
+// insertUser stores a new user with the account that is wished for.
+func (o *operation) insertUser(user scim.Resource, wish ledger.Wish) (outcome, error) {
+	action := "user.create"
+	out, err := o.insert(user, func(v View) (string, error) {
+		known, err := o.ledger.Recognize(v, wish)
+		if known != "" {
+			action = "user.return"
+		}
+		return known, err
+	}, func(tx Tx, id string) (Event, error) {
+		c, err := o.ledger.OpenAccount(tx, id, wish)
+		return accountEvent(action, attributeChanges(nil, user), c), err
+	})
 	out.alone = true
 	return out, err
 }
@@ -37,7 +58,26 @@ func (o *operation) replaceUser(body map[string]any) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	return o.changeUser(hash, func(scim.Resource) (scim.Resource, error) { return user, nil })
+	return o.changeUser(hash, func(old scim.Resource) (scim.Resource, error) {
+		keepSilent(body, old, user, scim.WorkbenchURN, "admin")
+		keepSilent(body, old, user, scim.PosixUserURN, "endDate")
+		return user, nil
+	})
+}
+
+// keepSilent keeps an attribute of an extension that decides about access and
+// that the body does not speak of.
+func keepSilent(body map[string]any, old, user scim.Resource, urn, name string) {
+	was, ok := extension(old, urn)[name]
+	if !ok || mentions(body, scim.Fold(name)) {
+		return
+	}
+	kept := maps.Clone(extension(user, urn))
+	if kept == nil {
+		kept = map[string]any{}
+	}
+	kept[name] = was
+	user[urn] = kept
 }
 
 // patchUser is PATCH /Users/{id} (RFC 7644 §3.5.2).
@@ -93,13 +133,21 @@ func (o *operation) changeUser(hash string, edit func(old scim.Resource) (scim.R
 			user["active"] = active(old)
 		}
 		return user, hash != "", nil
-	}, func(tx Tx, old, user scim.Resource) error { return o.updateAccount(tx, o.id, old, user, hash) })
+	}, func(tx Tx, old, user scim.Resource) (Event, error) {
+		was, _ := accountWish(old, "") // what an older version stored may be no wish
+		wish, err := accountWish(user, hash)
+		if err != nil && active(user) {
+			return Event{}, err
+		}
+		c, err := o.ledger.UpdateAccount(tx, o.id, was, wish)
+		return accountEvent("user.update", attributeChanges(old, user), c), err
+	})
 }
 
 // deleteUser is DELETE /Users/{id} (RFC 7644 §3.6): the SCIM resource goes and
 // its userName is free again, the account stays, locked.
 func (o *operation) deleteUser() (outcome, error) {
-	return o.erase(func(tx Tx) error {
+	return o.erase(func(tx Tx, r Resource) (Event, error) {
 		var groups []string
 		err := tx.Memberships(o.id, func(g Ref) error {
 			groups = append(groups, g.ID)
@@ -109,9 +157,10 @@ func (o *operation) deleteUser() (outcome, error) {
 			err = cmp.Or(err, o.leaveGroup(tx, id))
 		}
 		if err != nil {
-			return fmt.Errorf("memberships of user %s: %w", o.id, err)
+			return Event{}, fmt.Errorf("memberships of user %s: %w", o.id, err)
 		}
-		return o.closeAccount(tx, o.id)
+		c, err := o.ledger.CloseAccount(tx, o.id, r.Name, r.ExternalID)
+		return accountEvent("user.delete", changes{"userName": {r.Name, nil}}, c), err
 	})
 }
 
@@ -145,4 +194,27 @@ func mentions(v any, word string) bool {
 		return strings.Contains(scim.Fold(v), word)
 	}
 	return false
+}
+
+// active is whether the user may log in; it is so unless the provider says no.
+func active(user scim.Resource) bool {
+	on, given := user["active"].(bool)
+	return on || !given
+}
+
+// gecos is the user's full name, or failing all else the userName.
+func gecos(user scim.Resource) string {
+	str := func(v any) string { s, _ := v.(string); return s }
+	name, _ := user["name"].(map[string]any)
+	for _, s := range []string{
+		str(user["displayName"]),
+		str(name["formatted"]),
+		strings.TrimSpace(str(name["givenName"]) + " " + str(name["familyName"])),
+		str(user["userName"]),
+	} {
+		if clean := roster.CleanGecos(s); clean != "" {
+			return clean
+		}
+	}
+	return ""
 }

@@ -2,6 +2,7 @@ package scimserver_test
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -90,7 +91,7 @@ func TestLeavingLocksAndComingBackUnlocks(t *testing.T) {
 			t.Errorf("step %d, %s %s: locked %v", i+1, step.method, step.body, account.Locked)
 		}
 		account.Locked = before.Locked
-		if account != before {
+		if !reflect.DeepEqual(account, before) {
 			t.Errorf("step %d, %s %s: %+v became %+v", i+1, step.method, step.body, before, account)
 		}
 		h.do("GET", `/Users?filter=userName+eq+"ada"`, "").ok(200).has("totalResults", 1, "Resources.0.active", !step.locked)
@@ -117,7 +118,7 @@ func TestDeletingKeepsTheAccountLockedAndFreesTheUserName(t *testing.T) {
 	f := h.feed()
 	locked := before
 	locked.Locked = true
-	if got := f.account(t, first); got != locked {
+	if got := f.account(t, first); !reflect.DeepEqual(got, locked) {
 		t.Errorf("account %+v, want %+v", got, locked)
 	}
 	if f.member(group, first) {
@@ -130,7 +131,7 @@ func TestDeletingKeepsTheAccountLockedAndFreesTheUserName(t *testing.T) {
 	if got := f.account(t, second); second == first || got.UID == before.UID || got.GID == before.GID || got.Name != "ada-2" || got.Home != "/home/ada-2" || got.Locked {
 		t.Errorf("the new subject %s got %+v", second, got)
 	}
-	if got := f.account(t, first); got != locked {
+	if got := f.account(t, first); !reflect.DeepEqual(got, locked) {
 		t.Errorf("the old account became %+v", got)
 	}
 }

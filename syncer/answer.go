@@ -12,9 +12,10 @@ import (
 
 // StatusError is an answer that is not what was asked for.
 type StatusError struct {
-	// URL is what was asked, without its query, and Code the HTTP status.
-	URL  string
-	Code int
+	// Method and URL are what was asked, without its query, and Code the HTTP
+	// status.
+	Method, URL string
+	Code        int
 	// RetryAfter is how long the server asks to be left alone, 0 if it does not.
 	RetryAfter time.Duration
 	// Text is the beginning of what the server said, without the token should it
@@ -26,7 +27,7 @@ type StatusError struct {
 
 // Error says what was answered and what to do next.
 func (e *StatusError) Error() string {
-	s := fmt.Sprintf("GET %s: %d %s", e.URL, e.Code, http.StatusText(e.Code))
+	s := fmt.Sprintf("%s %s: %d %s", e.Method, e.URL, e.Code, http.StatusText(e.Code))
 	if e.Text != "" {
 		s += fmt.Sprintf(" %q", e.Text)
 	}
@@ -43,10 +44,11 @@ const (
 )
 
 // refusal reads an answer that is an error.
-func (c *Client) refusal(where string, resp *http.Response, body io.Reader, token string) *StatusError {
-	e := &StatusError{URL: where, Code: resp.StatusCode, RetryAfter: retryAfter(resp.Header, time.Now())}
+func (c *Client) refusal(a *answer) *StatusError {
+	resp, token := a.resp, a.token
+	e := &StatusError{Method: resp.Request.Method, URL: a.where, Code: resp.StatusCode, RetryAfter: retryAfter(resp.Header, time.Now())}
 	// What cannot be read is not shown; the status stands.
-	raw, _ := io.ReadAll(io.LimitReader(body, maxRefusal))
+	raw, _ := io.ReadAll(io.LimitReader(a, maxRefusal))
 	e.Text = hideToken(string(raw), token)
 	if len(raw) == maxRefusal { // its end may be the beginning of a token
 		e.Text = e.Text[:max(0, len(e.Text)-len(token))]

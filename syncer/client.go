@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -56,7 +57,7 @@ type ClientConfig struct {
 // Client is the Source that speaks HTTP. It uses no proxy, keeps no cookies and
 // follows no redirects. Its methods may be called concurrently.
 //
-// Besides ErrNoChange and ErrResync, its errors are *StatusError for an answer
+// Besides ErrNoChange, ErrResync and ErrNotTaken, its errors are *StatusError for an answer
 // that is a refusal, and plain ones that say what could not be read or reached.
 // None of them holds the token.
 type Client struct {
@@ -74,6 +75,7 @@ type Client struct {
 var (
 	_ Source   = (*Client)(nil)
 	_ Reporter = (*Client)(nil)
+	_ Informer = (*Client)(nil)
 )
 
 // NewClient checks cfg and fills in its defaults. It reads no file and reaches
@@ -184,56 +186,46 @@ var (
 	errStalled = errors.New("the answer stalled: no byte came for too long")
 )
 
-// get makes a request. Its answer is a body, or a *StatusError for any other
+// Inform implements Informer. Of an answer that is no refusal it reads nothing.
+func (c *Client) Inform(ctx context.Context, facts Facts) error {
+	sent, err := json.Marshal(facts)
+	if err != nil {
+		return err
+	}
+	// Nothing here is worth a wait: the answer has to be whole when a GET's
+	// header has to be there.
+	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.HeaderTimeout, errLate)
+	defer cancel()
+	a, err := c.do(ctx, request{method: http.MethodPost, name: "node", body: sent})
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	switch code := a.resp.StatusCode; {
+	case 200 <= code && code < 300:
+		return nil
+	case code == http.StatusNotFound, code == http.StatusMethodNotAllowed:
+		return ErrNotTaken
+	}
+	return c.refusal(a)
+}
+
+// get asks for a stream. Its answer is a body, or a *StatusError for any other
 // status than 200.
 func (c *Client) get(ctx context.Context, name string, query url.Values, wait time.Duration) (io.ReadCloser, error) {
-	where := c.base.JoinPath("sync/v1", name).String()
-	token, err := readToken(c.cfg.TokenFile)
+	a, err := c.do(ctx, request{method: http.MethodGet, name: name, query: query, wait: wait})
 	if err != nil {
 		return nil, err
 	}
-	rc, err := c.client()
-	if err != nil {
-		return nil, err
+	if a.resp.StatusCode != http.StatusOK {
+		defer a.Close()
+		return nil, c.refusal(a)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(wait+c.cfg.HeaderTimeout, func() { cancel(errLate) })
-	req := rc.R().
-		SetContext(ctx).
-		SetDoNotParseResponse(true).
-		SetAuthToken(token).
-		SetQueryParamsFromValues(query).
-		SetHeader("Accept", streamType)
-	for header, value := range map[string]string{"Pwb-Node": c.cfg.Node, "Pwb-Version": c.cfg.Version} {
-		if value != "" {
-			req.SetHeader(header, value)
-		}
+	if got := a.resp.Header.Get("Content-Type"); !isStream(got) {
+		a.Close()
+		return nil, fmt.Errorf("%s: the answer has type %.80q, not %s: is this the pwb server?", a.what, hideToken(got, a.token), streamType)
 	}
-	if pos := c.rendered.Load(); pos != nil {
-		req.SetHeader("Pwb-Position", pos.String())
-	}
-	resp, err := req.Get(where)
-	timer.Stop()
-	if err != nil {
-		cause := context.Cause(ctx)
-		cancel(nil)
-		return nil, c.unreachable(where, err, cause, wait)
-	}
-	b := &body{
-		rc: resp.RawBody(), ctx: ctx, cancel: cancel,
-		idle: c.cfg.IdleTimeout, left: c.cfg.MaxBody, limit: c.cfg.MaxBody,
-	}
-	b.timer = time.AfterFunc(b.idle, func() { cancel(errStalled) })
-	b.timer.Stop()
-	if resp.StatusCode() != http.StatusOK {
-		defer b.Close()
-		return nil, c.refusal(where, resp.RawResponse, b, token)
-	}
-	if got := resp.Header().Get("Content-Type"); !isStream(got) {
-		b.Close()
-		return nil, fmt.Errorf("GET %s: the answer has type %.80q, not %s: is this the pwb server?", where, hideToken(got, token), streamType)
-	}
-	return b, nil
+	return a.body, nil
 }
 
 const streamType = "application/x-ndjson"
@@ -241,30 +233,6 @@ const streamType = "application/x-ndjson"
 func isStream(contentType string) bool {
 	t, _, err := mime.ParseMediaType(contentType)
 	return err == nil && t == streamType
-}
-
-// unreachable is the error of a request without an answer; cause is why its
-// context ended, if it did.
-func (c *Client) unreachable(where string, err, cause error, wait time.Duration) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err // it repeats where, and the query
-	}
-	switch {
-	case errors.Is(cause, errLate):
-		return fmt.Errorf("GET %s: %w (%v)", where, errLate, wait+c.cfg.HeaderTimeout)
-	case cause != nil:
-		return fmt.Errorf("GET %s: %w", where, cause)
-	}
-	var hint string
-	var unknown x509.UnknownAuthorityError
-	var host x509.HostnameError
-	switch {
-	case errors.As(err, &unknown):
-		hint = "; check the CA certificate"
-	case errors.As(err, &host):
-		hint = "; use a name that the certificate has"
-	}
-	return fmt.Errorf("GET %s: %w%s", where, err, hint)
 }
 
 // client is the resty client that trusts what the CA file says now.
@@ -289,8 +257,8 @@ func (c *Client) client() (*resty.Client, error) {
 		c.transport.CloseIdleConnections()
 	}
 	c.ca = ca
-	// One request at a time: HTTP/1 has all it takes, and giving a request up
-	// closes its connection.
+	// One request at a time, reports apart: HTTP/1 has all it takes, and giving
+	// a request up closes its connection.
 	c.transport = &http.Transport{
 		Proxy:                  nil,
 		DialContext:            c.dial,

@@ -7,10 +7,11 @@
 // rendered kind.
 //
 // A Syncer makes single passes (Once, for cron and for administrators) or stays
-// (Run, the daemon). Both keep three things in the state directory:
+// (Run, the daemon). Both keep four things in the state directory:
 //
 //	mirror      the roster as last verified: a roster snapshot stream
 //	state.json  what was rendered, what failed, what is stopped
+//	report.json what the server was told of this node, and what it has yet to be
 //	lock        flock(2) that keeps two passes apart
 //
 // The rule behind every decision here: without a whole, verified answer nothing

@@ -34,6 +34,10 @@ type origin struct {
 	asked    []string // "changes" and "snapshot", in order
 	rendered []roster.Position
 	inBubble bool // of synctest; see lateOrigin
+
+	told   []Facts     // whole reports, also those that were not taken
+	toldAt []time.Time // when they came
+	refuse func(context.Context) error
 }
 
 func newOrigin(epoch string) *origin {
@@ -201,6 +205,9 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		body, err = o.Changes(r.Context(), pos, wait)
+	case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/sync/v1/node"):
+		o.serveNode(w, r)
+		return
 	default:
 		http.NotFound(w, r)
 		return

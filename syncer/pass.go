@@ -51,7 +51,7 @@ func (s *Syncer) renderMirror(ctx context.Context) (Result, error) {
 // follow brings the mirror to where the server is.
 func (s *Syncer) follow(ctx context.Context, m *Mirror, why error, ask ask, st *State, res *Result) error {
 	got, err := s.pull(ctx, m, why, ask, func(to roster.Position, rows changes) error {
-		return writeMirror(s.cfg.StateDir, to, rows)
+		return s.replaceMirror(ctx, m, to, rows)
 	})
 	if err != nil {
 		return err

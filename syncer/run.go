@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"pwb/roster"
@@ -28,7 +29,10 @@ func (s *Syncer) Run(ctx context.Context) error {
 	if err := makeStateDir(s.cfg.StateDir); err != nil {
 		return err
 	}
-	r := &runner{Syncer: s, due: true, wake: s.cfg.Wake}
+	r := &runner{Syncer: s, due: true, wake: s.cfg.Wake, tidings: make(chan string, 1)}
+	var reports sync.WaitGroup
+	defer reports.Wait()
+	reports.Go(func() { s.keepReporting(ctx, r.tidings) })
 	_, err := s.observed(s.locked(ctx, func() (Result, error) { return s.renderMirror(ctx) }))
 	r.tell(ctx, err)
 	for ctx.Err() == nil {
@@ -36,6 +40,9 @@ func (s *Syncer) Run(ctx context.Context) error {
 		res, err := r.step(ctx)
 		if ctx.Err() != nil {
 			break
+		}
+		if res.Reached {
+			r.remind(res.Position.Epoch)
 		}
 		r.wait(ctx, r.pause(res, err, time.Since(began)))
 	}
@@ -55,6 +62,8 @@ type runner struct {
 	failures  int
 	snapshots int
 	told      string
+	// tidings takes the server's epoch after each step that reached it.
+	tidings chan string
 }
 
 // step makes a full pass, or a poll and what follows from it.

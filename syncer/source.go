@@ -32,12 +32,21 @@ type Reporter interface {
 	Rendered(pos roster.Position)
 }
 
+// Informer is a Source that takes what a node says of itself.
+type Informer interface {
+	// Inform passes facts on. It fails with ErrNotTaken when the source knows no
+	// such thing. It returns soon after ctx ends, and in bounded time at any rate.
+	Inform(ctx context.Context, facts Facts) error
+}
+
 var (
 	// ErrNoChange says that the source has nothing after the position asked for.
 	ErrNoChange = errors.New("no change at the server")
 	// ErrResync says that the source does not know the position asked for, and
 	// that a snapshot is needed.
 	ErrResync = errors.New("the server does not know this node's position")
+	// ErrNotTaken says that the source is older than reports of nodes.
+	ErrNotTaken = errors.New("the server takes no reports of nodes")
 )
 
 // Sink renders a roster on this node.

@@ -71,27 +71,35 @@ type Stop struct {
 // ReadState reads the state in a state directory. Without a file it is the zero
 // State; a file that is not one is an error.
 func ReadState(stateDir string) (State, error) {
-	path := filepath.Join(stateDir, stateFile)
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return State{}, nil
-	}
-	if err != nil {
-		return State{}, fmt.Errorf("read the state: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxState+1))
-	if err != nil {
-		return State{}, fmt.Errorf("read the state: %w", err)
-	}
-	if len(b) > maxState {
-		return State{}, fmt.Errorf("read the state: %s has more than %d bytes", path, maxState)
-	}
 	var st State
-	if err := json.Unmarshal(b, &st); err != nil {
-		return State{}, fmt.Errorf("read the state: %s: %w", path, hideContent(err))
+	if err := readJSON(filepath.Join(stateDir, stateFile), maxState, &st); err != nil {
+		return State{}, fmt.Errorf("read the state: %w", err)
 	}
 	return st, nil
+}
+
+// readJSON reads a file of at most limit bytes into v, which stays as it is when
+// there is no such file.
+func readJSON(path string, limit int64, v any) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return err
+	}
+	if int64(len(b)) > limit {
+		return fmt.Errorf("%s has more than %d bytes", path, limit)
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%s: %w", path, hideContent(err))
+	}
+	return nil
 }
 
 func writeState(stateDir string, st State) error {
@@ -99,10 +107,18 @@ func writeState(stateDir string, st State) error {
 	if err != nil {
 		return fmt.Errorf("record the state: %w", err)
 	}
-	err = renameio.WriteFile(filepath.Join(stateDir, stateFile), append(b, '\n'), 0o600,
+	if err := replaceFile(stateDir, stateFile, append(b, '\n')); err != nil {
+		return fmt.Errorf("record the state: %w", err)
+	}
+	return nil
+}
+
+// replaceFile puts a file into the state directory, whole and durably.
+func replaceFile(stateDir, name string, content []byte) error {
+	err := renameio.WriteFile(filepath.Join(stateDir, name), content, 0o600,
 		renameio.WithTempDir(stateDir), renameio.WithStaticPermissions(0o600))
 	if err != nil {
-		return fmt.Errorf("record the state: %w", err)
+		return err
 	}
 	return syncDir(stateDir)
 }

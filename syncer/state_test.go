@@ -146,7 +146,7 @@ func TestTwoPassesKeepApart(t *testing.T) {
 func TestWhatAKilledPassLeftIsSweptAway(t *testing.T) {
 	n, o := newNode(t), town()
 	n.mustOnce(o)
-	for _, name := range []string{".mirror123", ".state.json9", ".mirror", ".mirrorx", "mine"} {
+	for _, name := range []string{".mirror123", ".state.json9", ".report.json7", ".mirror", ".mirrorx", "mine"} {
 		must(os.WriteFile(filepath.Join(n.cfg.StateDir, name), nil, 0o600))
 	}
 	n.mustOnce(o)

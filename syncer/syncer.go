@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"pwb/roster"
@@ -50,6 +51,15 @@ type Config struct {
 	// Wake ends a wait after a failure early, see Watch. May be nil.
 	Wake <-chan struct{}
 
+	// Local reads which ids, and whose names, the node's own passwd and group
+	// files hold from roster.MinID on, so that the server gives them to nobody.
+	// It is called after every pass and poll that reached the server, and should
+	// cost little while nothing changed. When it is nil, or the Source is no
+	// Informer, the server is told nothing of this node.
+	Local func() (ids []uint32, names []string, err error)
+	// Version is what the server is told that the agent's is.
+	Version string
+
 	// Observe, when set, hears of every attempt to reach the server and of
 	// every pass, from the goroutine that made it and before the next begins.
 	Observe func(Event)
@@ -92,6 +102,9 @@ type Syncer struct {
 	src  Source
 	sink Sink
 	log  *slog.Logger
+	// declined is the digest of the report that the server did not know how to
+	// take; nil when it took the last one.
+	declined atomic.Pointer[string]
 }
 
 // New checks cfg and fills in its defaults. It touches no file.
@@ -147,12 +160,20 @@ func New(cfg Config, src Source, sink Sink) (*Syncer, error) {
 //     ErrFuse if a real run would have been stopped;
 //   - with the Sink's error when that could not plan or write.
 //
-// A pass that finds nothing to do writes nothing.
+// A pass that finds nothing to do writes nothing. Once the files are right, the
+// server is told of this node unless it knows, see Config.Local; a failure of
+// that is logged and changes neither the result nor the error.
 func (s *Syncer) Once(ctx context.Context) (Result, error) {
 	if s.cfg.DryRun {
 		return s.dryRun(ctx)
 	}
-	return s.observed(s.locked(ctx, func() (Result, error) { return s.pass(ctx, s.askNow(ctx)) }))
+	res, err := s.observed(s.locked(ctx, func() (Result, error) { return s.pass(ctx, s.askNow(ctx)) }))
+	if res.Reached && ctx.Err() == nil {
+		if err := s.report(ctx, res.Position.Epoch); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, notReported, "error", err)
+		}
+	}
+	return res, err
 }
 
 // askNow asks for changes without waiting for any.

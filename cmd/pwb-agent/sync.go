@@ -105,6 +105,7 @@ func assemble(cmd *cobra.Command) (*syncer.Syncer, error) {
 	if err != nil {
 		log.Warn("a rotated token or certificate will be noticed at the next try only", "error", err)
 	}
+	local := &localFiles{passwd: cfg.PasswdFile, group: cfg.GroupFile}
 	return syncer.New(syncer.Config{
 		StateDir:     cfg.StateDir,
 		Fuse:         syncer.Fuse{Count: cfg.MaxChangeCount, Percent: cfg.MaxChangePercent},
@@ -116,6 +117,8 @@ func assemble(cmd *cobra.Command) (*syncer.Syncer, error) {
 		MinBackoff:   cfg.MinBackoff,
 		MaxBackoff:   cfg.MaxBackoff,
 		Wake:         wake,
+		Local:        local.read,
+		Version:      version,
 		Log:          log,
 	}, client, sink{renderer})
 }

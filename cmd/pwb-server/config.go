@@ -1,12 +1,19 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"pwb/cmd/settings"
 	"pwb/roster"
+	"pwb/scimserver"
+	"pwb/scimserver/ledger"
 )
 
 // config holds every key of server.yaml; addFlags documents them.
@@ -18,13 +25,25 @@ type config struct {
 	InsecureHTTP bool   `mapstructure:"insecure-http"`
 	BaseURL      string `mapstructure:"base-url"`
 
-	StartUID   uint32 `mapstructure:"user-provisioning-start-uid"`
-	HomeDir    string `mapstructure:"user-homedir-path"`
-	Shell      string `mapstructure:"user-shell"`
-	HashRounds int    `mapstructure:"password-hash-rounds"`
+	StartUID      uint32   `mapstructure:"user-provisioning-start-uid"`
+	EndUID        uint32   `mapstructure:"user-provisioning-end-uid"`
+	StartGID      uint32   `mapstructure:"group-provisioning-start-gid"`
+	EndGID        uint32   `mapstructure:"group-provisioning-end-gid"`
+	ExcludedIDs   []string `mapstructure:"provisioning-excluded-ids"`
+	RewriteRule   string   `mapstructure:"auth-user-rewrite-rule"`
+	HomeDir       string   `mapstructure:"user-homedir-path"`
+	Shell         string   `mapstructure:"user-shell"`
+	AliasDays     int      `mapstructure:"user-alias-days"`
+	RetentionDays int      `mapstructure:"user-retention-days"`
+	AdminGroup    string   `mapstructure:"admin-group"`
+	AdoptLocal    bool     `mapstructure:"adopt-local-accounts"`
+	HashRounds    int      `mapstructure:"password-hash-rounds"`
 
 	PasswdFile string `mapstructure:"local-passwd-file"`
 	GroupFile  string `mapstructure:"local-group-file"`
+	LocalNSS   bool   `mapstructure:"local-nss"`
+
+	SCIMTokenFile string `mapstructure:"scim-token-file"`
 
 	MaxBody     int64 `mapstructure:"max-request-bytes"`
 	PageSize    int   `mapstructure:"page-size"`
@@ -47,12 +66,23 @@ func addFlags(cmd *cobra.Command) {
 	f.String("tls-key", "", "PEM `file` with the certificate's private key, which not everybody may read")
 	f.Bool("insecure-http", false, "speak plain HTTP; allowed on a loopback address only")
 	f.String("base-url", "", "`URL` under which clients reach the server, for links in answers (default: what the request names)")
-	f.Uint32("user-provisioning-start-uid", roster.MinID, "least `uid` and gid to give; 1000 or more")
+	f.Uint32("user-provisioning-start-uid", roster.MinID, "least `uid` to give, which is the gid of a private group too; 1000 or more")
+	f.Uint32("user-provisioning-end-uid", 1<<31-1, "greatest `uid` to give")
+	f.Uint32("group-provisioning-start-gid", 0, "least `gid` to give to groups; 0: users and groups share one sequence")
+	f.Uint32("group-provisioning-end-gid", 1<<31-1, "greatest `gid` to give to groups")
+	f.StringSlice("provisioning-excluded-ids", nil, "`ranges` that no uid or gid is given from, such as 5000-5999")
+	f.String("auth-user-rewrite-rule", "", "`rule` that rewrites a userName before a name is made of it: a regular expression (RE2), a blank, and what its matches become; $1 is the first group")
 	f.String("user-homedir-path", "/home", "`directory` in which homes lie")
 	f.String("user-shell", "/bin/bash", "login `shell` of new accounts")
+	f.Int("user-alias-days", 30, "`days` for which a former name works after a rename; 0: not at all")
+	f.Int("user-retention-days", 365, "`days` for which the locked account of a deleted user stays resolvable; 0: for ever")
+	f.String("admin-group", "pwb-admins", "`group` of those whose admin attribute is true; empty: none")
+	f.Bool("adopt-local-accounts", true, "a new user takes over the account of the same name that a person has on the server's own host")
 	f.Int("password-hash-rounds", 100_000, "`rounds` of a password hash (crypt(5), $6$), 1000 to 10000000")
-	f.String("local-passwd-file", "/etc/passwd", "passwd `file` whose names and uids are given to nobody")
-	f.String("local-group-file", "/etc/group", "group `file` whose names and gids are given to nobody")
+	f.String("local-passwd-file", "/etc/passwd", "passwd `file` whose names and uids are given to nobody else")
+	f.String("local-group-file", "/etc/group", "group `file` whose names and gids are given to nobody else")
+	f.Bool("local-nss", true, "also ask getent(1) what the host's name services add to the two files")
+	f.String("scim-token-file", "", "`file` with a token of scope scim that somebody else made, such as a mounted secret")
 	f.Int64("max-request-bytes", 16<<20, "most `bytes` of a SCIM request")
 	f.Duration("request-timeout", 30*time.Second, "`time` that a client may take to send a request")
 	f.Int("page-size", 100, "`resources` in a list when the client does not say")
@@ -60,4 +90,82 @@ func addFlags(cmd *cobra.Command) {
 	f.Float64("rate-limit", 500, "SCIM `operations` a second that a token may make; 0 is no limit")
 	f.Int("rate-burst", 2000, "SCIM `operations` that a token may make at once")
 	settings.LogFlags(f)
+}
+
+// handler makes the server that the configuration describes, on a store.
+func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.Logger) (*scimserver.Server, error) {
+	excluded, err := parseRanges(c.ExcludedIDs)
+	if err != nil {
+		return nil, fmt.Errorf("provisioning-excluded-ids: %w", err)
+	}
+	var rule *ledger.Rule
+	if c.RewriteRule != "" {
+		if rule, err = ledger.ParseRule(c.RewriteRule); err != nil {
+			return nil, fmt.Errorf("auth-user-rewrite-rule: %w", err)
+		}
+	}
+	for _, days := range []struct {
+		key   string
+		value int
+	}{{"user-alias-days", c.AliasDays}, {"user-retention-days", c.RetentionDays}} {
+		if days.value < 0 || days.value > maxDays {
+			return nil, fmt.Errorf("%s is %d, which is not from 0 to %d", days.key, days.value, maxDays)
+		}
+	}
+	sources := ledger.Sources{Passwd: c.PasswdFile, Group: c.GroupFile, NSS: c.LocalNSS}
+	local, err := ledger.ReadLocal(ctx, sources)
+	if err != nil {
+		return nil, err
+	}
+	return scimserver.New(scimserver.Config{
+		Store:   store,
+		Log:     log,
+		BaseURL: c.BaseURL,
+		Ledger: ledger.Config{
+			StartUID:   c.StartUID,
+			EndUID:     c.EndUID,
+			StartGID:   c.StartGID,
+			EndGID:     c.EndGID,
+			Excluded:   excluded,
+			HomeDir:    c.HomeDir,
+			Shell:      c.Shell,
+			Rewrite:    rule,
+			AliasTime:  time.Duration(c.AliasDays) * day,
+			Retention:  time.Duration(c.RetentionDays) * day,
+			AdminGroup: c.AdminGroup,
+			Adopt:      c.AdoptLocal,
+			Local:      local,
+		},
+		ReadLocal:   func(ctx context.Context) (*ledger.Local, error) { return ledger.ReadLocal(ctx, sources) },
+		HashRounds:  c.HashRounds,
+		TokenFile:   c.SCIMTokenFile,
+		MaxBody:     c.MaxBody,
+		RequestTime: c.RequestTime,
+		PageSize:    c.PageSize,
+		MaxPageSize: c.MaxPageSize,
+		RateLimit:   c.RateLimit,
+		RateBurst:   c.RateBurst,
+	})
+}
+
+const (
+	day     = 24 * time.Hour
+	maxDays = 36500
+)
+
+// parseRanges reads ranges such as 5000-5999 and single numbers.
+func parseRanges(texts []string) (all []roster.IDRange, err error) {
+	for _, text := range texts {
+		first, last, two := strings.Cut(strings.TrimSpace(text), "-")
+		if !two {
+			last = first
+		}
+		from, err1 := strconv.ParseUint(strings.TrimSpace(first), 10, 32)
+		to, err2 := strconv.ParseUint(strings.TrimSpace(last), 10, 32)
+		if err1 != nil || err2 != nil || from > to {
+			return nil, fmt.Errorf("%.40q is not a range such as 5000-5999", text)
+		}
+		all = append(all, roster.IDRange{First: uint32(from), Last: uint32(to)})
+	}
+	return all, nil
 }

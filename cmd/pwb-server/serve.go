@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"pwb/cmd/settings"
-	"pwb/scimserver"
 	"pwb/scimserver/sqlite"
 )
 
@@ -48,34 +47,32 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	local, err := scimserver.ReadLocal(cfg.PasswdFile, cfg.GroupFile)
-	if err != nil {
-		return err
-	}
 	store, err := sqlite.Open(ctx, cfg.DataDir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	handler, err := scimserver.New(scimserver.Config{
-		Store:       store,
-		Log:         log,
-		BaseURL:     cfg.BaseURL,
-		StartUID:    cfg.StartUID,
-		HomeDir:     cfg.HomeDir,
-		Shell:       cfg.Shell,
-		HashRounds:  cfg.HashRounds,
-		Local:       local,
-		MaxBody:     cfg.MaxBody,
-		RequestTime: cfg.RequestTime,
-		PageSize:    cfg.PageSize,
-		MaxPageSize: cfg.MaxPageSize,
-		RateLimit:   cfg.RateLimit,
-		RateBurst:   cfg.RateBurst,
-	})
+	handler, err := cfg.handler(ctx, store, log)
 	if err != nil {
 		return err
 	}
+	if err := handler.TendOnce(ctx); err != nil {
+		return err // what is due, and files that cannot be read, at once
+	}
+	if err := firstStart(ctx, handler.Operator("server"), cfg, log); err != nil {
+		return err
+	}
+	tended := make(chan struct{})
+	tending, stopTending := context.WithCancel(ctx)
+	go func() {
+		defer close(tended)
+		handler.Tend(tending)
+	}()
+	defer func() {
+		stopTending()
+		<-tended
+		err = errors.Join(err, handler.TendOnce(context.WithoutCancel(ctx))) // the last uses of tokens
+	}()
 	srv := &http.Server{
 		Handler:           handler,
 		TLSConfig:         tlsConfig,

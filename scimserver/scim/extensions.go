@@ -41,6 +41,7 @@ var posixUserSchema = newSchema(Schema{
 	Attributes: []Attribute{
 		{Name: "loginShell", CaseExact: true, line: true, Description: "Login shell of the account, an absolute path."},
 		{Name: "posixGroupId", Type: Integer, Description: "GID of the account's primary group."},
+		{Name: "endDate", Type: DateTime, Description: "When the account locks by itself."},
 		{Name: "sshPublicKeys", MultiValued: true, CaseExact: true, line: true, Description: "Keys that may log in, one line each, as in authorized_keys."},
 	},
 })

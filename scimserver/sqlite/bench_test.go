@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"pwb/roster"
 	"pwb/scimserver"
+	"pwb/scimserver/ledger"
 )
 
 func benchUser(id string) scimserver.Resource {
@@ -23,6 +25,29 @@ func benchUser(id string) scimserver.Resource {
 // BenchmarkUpdate inserts one user an update; the callers wait for each other's
 // commits, as requests do.
 func BenchmarkUpdate(b *testing.B) {
+	benchUpdates(b, func(tx scimserver.Tx, n int64) error { return tx.Insert(benchUser(fmt.Sprint(n))) })
+}
+
+// BenchmarkCreation does all that belongs to a new user, one an update.
+func BenchmarkCreation(b *testing.B) {
+	benchUpdates(b, func(tx scimserver.Tx, n int64) error {
+		r := benchUser(fmt.Sprint(n))
+		number := max(tx.Cursor(ledger.UserSlot, 1000), 1000)
+		tx.SetCursor(ledger.UserSlot, 1000, number+1)
+		e := ledger.Entry{Subject: r.ID, Name: r.Name, Given: r.Created}
+		_, err := tx.Subject(r.ID)
+		return errors.Join(err,
+			tx.Insert(r), tx.GiveUID(number, e), tx.GiveGID(number, e), tx.GiveName(e.Name, e),
+			tx.PutRow(roster.Row{Account: &roster.Account{ID: r.ID, Name: e.Name, UID: number, GID: number, Home: "/home/" + e.Name, Shell: "/bin/bash"}}),
+			tx.Record(scimserver.Event{
+				At: r.Created, Actor: "token entra", Action: "user.create", Subject: r.ID, Name: e.Name, UID: number, GID: number,
+				Changes: []byte(`{"userName":[null,"` + r.Name + `"]}`),
+			}),
+		)
+	})
+}
+
+func benchUpdates(b *testing.B, fn func(tx scimserver.Tx, n int64) error) {
 	for _, callers := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
 			s := openStore(b, newDir(b))
@@ -36,7 +61,7 @@ func BenchmarkUpdate(b *testing.B) {
 						if n > int64(b.N) {
 							return
 						}
-						if err := s.Update(context.Background(), func(tx scimserver.Tx) error { return tx.Insert(benchUser(fmt.Sprint(n))) }); err != nil {
+						if err := s.Update(context.Background(), func(tx scimserver.Tx) error { return fn(tx, n) }); err != nil {
 							b.Error(err)
 							return
 						}

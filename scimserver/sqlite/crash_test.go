@@ -17,6 +17,7 @@ import (
 
 	"pwb/roster"
 	"pwb/scimserver"
+	"pwb/scimserver/ledger"
 )
 
 // The test binary is also the process that is killed: with these variables it
@@ -30,9 +31,9 @@ const (
 // a part of it finds the rest. It gives the number that no subject has.
 func enrol(tx scimserver.Tx, id string) error {
 	now := time.UnixMilli(1e12).UTC()
-	n := max(tx.Cursor(), 1000)
-	tx.SetCursor(n + 1)
-	e := scimserver.Entry{Subject: id, Name: "n" + id, Given: now}
+	n := max(tx.Cursor(ledger.UserSlot, 1000), 1000)
+	tx.SetCursor(ledger.UserSlot, 1000, n+1)
+	e := ledger.Entry{Subject: id, Name: "n" + id, Given: now}
 	err := errors.Join(
 		tx.Insert(scimserver.Resource{Kind: scimserver.KindUser, ID: id, Name: id, Version: 1, Created: now, Modified: now, Doc: []byte(`{"userName":"` + id + `"}`)}),
 		tx.Insert(scimserver.Resource{Kind: scimserver.KindGroup, ID: "g" + id, Name: id, Version: 1, Created: now, Modified: now, Doc: []byte(`{"displayName":"` + id + `"}`)}),
@@ -40,6 +41,8 @@ func enrol(tx scimserver.Tx, id string) error {
 		tx.PutRow(roster.Row{Account: &roster.Account{ID: id, Name: "n" + id, UID: n, GID: n}}),
 		tx.PutRow(roster.Row{Group: &roster.Group{ID: "g" + id, Name: "g" + id, GID: n}}),
 		tx.PutRow(roster.Row{Member: &roster.Member{GroupID: "g" + id, AccountID: id}}),
+		tx.PutSubject(ledger.Subject{ID: id, End: now}),
+		tx.Record(scimserver.Event{At: now, Actor: "token entra", Action: "user.create", Subject: id, Name: "n" + id, UID: n, GID: n}),
 	)
 	_, more := tx.AddMember("g"+id, id)
 	return errors.Join(err, more)
@@ -173,7 +176,7 @@ func inspect(t *testing.T, dir string, acknowledged map[string]bool) {
 				t.Errorf("uid %d was given twice", a.UID)
 			}
 			uids[a.UID] = true
-			number, err1 := v.IDOwner(a.UID)
+			number, _, err1 := v.IDOwners(a.UID)
 			name, err2 := v.NameOwner("n" + r.ID)
 			_, err3 := v.Resource(scimserver.KindGroup, "g"+r.ID)
 			members := 0
@@ -188,7 +191,7 @@ func inspect(t *testing.T, dir string, acknowledged map[string]bool) {
 		if 3*users != len(rows) {
 			t.Errorf("%d users with %d rows", users, len(rows))
 		}
-		for table, want := range map[string]int{"resources": 2 * users, "members": users, "ledger_ids": 2 * users, "ledger_names": users} {
+		for table, want := range map[string]int{"resources": 2 * users, "members": users, "ledger_ids": 2 * users, "ledger_names": users, "subjects": users, "events": users} {
 			var n int
 			if err := c.row("SELECT count(*) FROM "+table, nil, &n); err != nil || n != want {
 				t.Errorf("%d users and %d rows in %s, %v", users, n, table, err)

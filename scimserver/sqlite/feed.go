@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"pwb/roster"
 	"pwb/scimserver"
+	"pwb/scimserver/ledger"
 )
 
 // keepChanges is how many changes back a delta can begin; an agent that was
@@ -32,9 +34,17 @@ func (t *tx) Position() (roster.Position, error) {
 
 func (v *view) readMeta() (m meta, err error) {
 	var sum []byte
-	err = v.c.row(`SELECT epoch, seq, sum, horizon, cursor FROM meta`, nil, &m.epoch, &m.seq, &sum, &m.horizon, &m.cursor)
+	user, group := &m.cursors[ledger.UserSlot], &m.cursors[ledger.GroupSlot]
+	err = v.c.row(`SELECT epoch, seq, sum, horizon, user_start, user_next, group_start, group_next FROM meta`, nil,
+		&m.epoch, &m.seq, &sum, &m.horizon, &user.start, &user.next, &group.start, &group.next)
 	copy(m.sum[:], sum)
 	return m, err
+}
+
+func (v *view) Restored() (time.Time, error) {
+	var at sql.NullInt64
+	err := v.c.row(`SELECT restored FROM meta`, nil, &at)
+	return fromMilliOrNull(at), err
 }
 
 func (v *view) Row(key string) (roster.Row, error) {
@@ -176,7 +186,9 @@ func (t *tx) storeMeta(seqBefore int64) error {
 			}
 		}
 	}
-	_, err := t.c.exec(`UPDATE meta SET seq = ?, sum = ?, horizon = ?, cursor = ?`, m.seq, m.sum[:], m.horizon, m.cursor)
+	user, group := m.cursors[ledger.UserSlot], m.cursors[ledger.GroupSlot]
+	_, err := t.c.exec(`UPDATE meta SET seq = ?, sum = ?, horizon = ?, user_start = ?, user_next = ?, group_start = ?, group_next = ?`,
+		m.seq, m.sum[:], m.horizon, user.start, user.next, group.start, group.next)
 	return err
 }
 

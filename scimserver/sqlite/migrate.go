@@ -19,14 +19,34 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the file to the newest version, as one transaction.
-func migrate(ctx context.Context, db *sql.DB) error {
+// migrationNames are the files, in order.
+func migrationNames() []string {
 	names, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {
-		return err
+		panic(err) // the pattern is a valid one
 	}
-	var version int
+	return names
+}
+
+// schemaVersion reads the file's version, which must not be newer than the
+// program; 0 is a file that holds no store yet.
+func schemaVersion(ctx context.Context, db interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}) (version int, err error) {
 	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return 0, err
+	}
+	if known := len(migrationNames()); version > known {
+		return 0, fmt.Errorf("the store has schema version %d and this program knows %d: run the newer program that wrote it", version, known)
+	}
+	return version, nil
+}
+
+// migrate brings the file to the newest version, as one transaction.
+func migrate(ctx context.Context, db *sql.DB) error {
+	names := migrationNames()
+	version, err := schemaVersion(ctx, db)
+	if err != nil {
 		return err
 	}
 	if version == len(names) {
@@ -38,11 +58,8 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	}
 	defer tx.Rollback()
 	// Another process may have been first.
-	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+	if version, err = schemaVersion(ctx, tx); err != nil {
 		return err
-	}
-	if version > len(names) {
-		return fmt.Errorf("the store has schema version %d and this program knows %d: run the newer program that wrote it", version, len(names))
 	}
 	for i := version; i < len(names); i++ {
 		text, err := migrations.ReadFile(names[i])

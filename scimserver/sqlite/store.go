@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -133,33 +134,45 @@ func prepareFile(dir, path string) error {
 	if info.Mode()&0o077 != 0 {
 		return fmt.Errorf("data directory %s has mode %#o, so that others can reach password hashes in it: chmod 0700 it", dir, info.Mode().Perm())
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	// A file that is there is not opened: to close it again would end the locks
+	// that another Store of this process has on it (fcntl(2), F_SETLK).
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make the store's file: %w", err)
 	}
-	// A copy that was put back may be open to others; -wal and -shm follow it.
-	if err := f.Chmod(0o600); err != nil {
-		return errors.Join(fmt.Errorf("close the store's file to others: %w", err), f.Close())
+	switch info, err := os.Stat(path); {
+	case err != nil:
+		return fmt.Errorf("look at the store's file: %w", err)
+	case info.IsDir():
+		return fmt.Errorf("the store's file %s is a directory: move it away", path)
 	}
-	return f.Close()
+	// A copy that was put back may be open to others; -wal and -shm follow it.
+	if err := os.Chmod(path, 0o600); err != nil {
+		return fmt.Errorf("close the store's file to others: %w", err)
+	}
+	return nil
 }
 
+// dsn names the live store to the driver.
 func dsn(path string, readOnly bool) string {
-	q := url.Values{
-		"_pragma": {
-			fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
-			"journal_mode(WAL)",
-			"synchronous(FULL)",
-			"foreign_keys(1)",
-			"trusted_schema(0)",
-			"temp_store(MEMORY)",
-		},
-		"_txlock": {"immediate"},
-	}
+	pragmas := []string{"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}
 	if readOnly {
-		q.Add("_pragma", "query_only(1)")
+		pragmas = append(pragmas, "query_only(1)")
 	}
-	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+	return fileURI(path, url.Values{"_txlock": {"immediate"}}, pragmas...)
+}
+
+// fileURI names a file to the driver, with what holds for every connection.
+func fileURI(path string, options url.Values, pragmas ...string) string {
+	options["_pragma"] = append([]string{
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
+		"trusted_schema(0)",
+		"temp_store(MEMORY)",
+	}, pragmas...)
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: options.Encode()}).String()
 }
 
 // View implements scimserver.Store.

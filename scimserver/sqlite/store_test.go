@@ -15,6 +15,7 @@ import (
 
 	"pwb/roster"
 	"pwb/scimserver"
+	"pwb/scimserver/ledger"
 )
 
 func update(t testing.TB, s *Store, fn func(tx *tx) error) {
@@ -420,18 +421,19 @@ func TestALockThatAnotherProcessKeepsFailsTheUpdateAlone(t *testing.T) {
 	update(t, s, func(tx *tx) error { return tx.PutRow(account("u1", 1)) })
 }
 
-func TestTheFileItselfRefusesToForgetTheLedger(t *testing.T) {
+func TestTheFileItselfRefusesToForgetLedgerAndEvents(t *testing.T) {
 	dir := newDir(t)
 	s := openStore(t, dir)
 	update(t, s, func(tx *tx) error {
-		e := scimserver.Entry{Subject: "u1", Name: "ada"}
-		return errors.Join(tx.GiveUID(1000, e), tx.GiveName("ada", e))
+		e := ledger.Entry{Subject: "u1", Name: "ada"}
+		return errors.Join(tx.GiveUID(1000, e), tx.GiveName("ada", e), tx.Record(scimserver.Event{Actor: "server", Action: "user.create"}))
 	})
 	db := raw(t, dir)
 	for _, text := range []string{
 		"DELETE FROM ledger_ids", "DELETE FROM ledger_names",
 		"UPDATE ledger_ids SET subject = 'u2'", "UPDATE ledger_ids SET number = 1001", "UPDATE ledger_ids SET kind = 'gid'",
 		"UPDATE ledger_names SET subject = 'u2'", "UPDATE ledger_names SET name = 'eda'",
+		"DELETE FROM events", "UPDATE events SET actor = 'nobody'", "UPDATE events SET seq = 2", "UPDATE events SET changes = NULL",
 		"INSERT INTO ledger_ids (number, kind, subject, name, given) VALUES (0, 'uid', 'u1', 'root', 0)",
 	} {
 		if _, err := db.Exec(text); err == nil {

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"pwb/scimserver"
@@ -29,6 +28,22 @@ func scanResource(scan func(...any) error) (r scimserver.Resource, err error) {
 }
 
 func fromMilli(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+// fromMilliOrNull is the zero time for NULL.
+func fromMilliOrNull(ms sql.NullInt64) time.Time {
+	if !ms.Valid {
+		return time.Time{}
+	}
+	return fromMilli(ms.Int64)
+}
+
+// milliOrNull is NULL for the zero time.
+func milliOrNull(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMilli()
+}
 
 func (v *view) Resource(kind scimserver.Kind, id string) (scimserver.Resource, error) {
 	r, err := scanResource(func(into ...any) error {
@@ -118,54 +133,4 @@ func (v *view) refs(query, id string, yield func(scimserver.Ref) error) error {
 		}
 		return yield(ref)
 	})
-}
-
-func (v *view) IDOwner(number uint32) (scimserver.Entry, error) {
-	return v.entry(`SELECT subject, name, given FROM ledger_ids WHERE number = ? LIMIT 1`, number)
-}
-
-func (v *view) NameOwner(name string) (scimserver.Entry, error) {
-	return v.entry(`SELECT subject, name, given FROM ledger_names WHERE name = ?`, name)
-}
-
-func (v *view) entry(query string, key any) (e scimserver.Entry, err error) {
-	var given int64
-	err = v.c.row(query, []any{key}, &e.Subject, &e.Name, &given)
-	e.Given = fromMilli(given)
-	return e, notFound(err)
-}
-
-const tokenColumns = `id, name, scope, hash, created, expires`
-
-func scanToken(scan func(...any) error) (t scimserver.Token, err error) {
-	var created int64
-	var expires sql.NullInt64
-	var hash []byte
-	if err := scan(&t.ID, &t.Name, &t.Scope, &hash, &created, &expires); err != nil {
-		return t, err
-	}
-	if copy(t.Hash[:], hash) != len(t.Hash) {
-		return t, fmt.Errorf("token %s: its hash has %d bytes", t.ID, len(hash))
-	}
-	t.Created = fromMilli(created)
-	if expires.Valid {
-		t.Expires = fromMilli(expires.Int64)
-	}
-	return t, nil
-}
-
-func (v *view) Token(id string) (scimserver.Token, error) {
-	t, err := scanToken(func(into ...any) error {
-		return v.c.row(`SELECT `+tokenColumns+` FROM tokens WHERE id = ?`, []any{id}, into...)
-	})
-	return t, notFound(err)
-}
-
-func (v *view) Tokens() (all []scimserver.Token, err error) {
-	err = v.c.each(`SELECT `+tokenColumns+` FROM tokens ORDER BY created, id`, nil, func(rows *sql.Rows) error {
-		t, err := scanToken(rows.Scan)
-		all = append(all, t)
-		return err
-	})
-	return all, err
 }

@@ -23,8 +23,11 @@ type meta struct {
 	seq     int64
 	sum     roster.Sum
 	horizon int64
-	cursor  uint32
+	cursors [2]cursor // by ledger.Slot; an array, so that a copy is one
 }
+
+// cursor is where the search that starts at start goes on.
+type cursor struct{ start, next uint32 }
 
 // Update implements scimserver.Store.
 func (s *Store) Update(ctx context.Context, fn func(scimserver.Tx) error) error {

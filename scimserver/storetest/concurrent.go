@@ -10,6 +10,7 @@ import (
 
 	"pwb/roster"
 	"pwb/scimserver"
+	"pwb/scimserver/ledger"
 )
 
 var concurrencyTests = []test{
@@ -22,14 +23,15 @@ var concurrencyTests = []test{
 
 // take gives the next number to a subject the way an allocator does.
 func take(tx scimserver.Tx, subject string) (uint32, error) {
-	for n := max(tx.Cursor(), 1000); ; n++ {
-		switch _, err := tx.IDOwner(n); {
-		case err == nil:
-			continue
-		case !errors.Is(err, scimserver.ErrNotFound):
+	for n := max(tx.Cursor(ledger.UserSlot, 1000), 1000); ; n++ {
+		uid, gid, err := tx.IDOwners(n)
+		if err != nil {
 			return 0, err
 		}
-		tx.SetCursor(n + 1)
+		if uid.Subject != "" || gid.Subject != "" {
+			continue
+		}
+		tx.SetCursor(ledger.UserSlot, 1000, n+1)
 		if err := tx.GiveUID(n, entry(subject)); err != nil {
 			return 0, err
 		}

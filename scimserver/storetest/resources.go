@@ -11,6 +11,7 @@ import (
 
 	"pwb/roster"
 	"pwb/scimserver"
+	"pwb/scimserver/ledger"
 )
 
 var resourceTests = []test{
@@ -69,15 +70,22 @@ func notThere(t *testing.T, e *env) {
 		_, err1 := v.Resource(scimserver.KindUser, "x")
 		_, err2 := v.Resource(scimserver.KindGroup, "u1")
 		_, err3 := v.Row("a/u1")
-		_, err4 := v.IDOwner(1000)
-		_, err5 := v.NameOwner("ada")
-		_, err6 := v.Token("x")
-		for i, err := range []error{err1, err2, err3, err4, err5, err6} {
+		_, err4 := v.Token("x")
+		for i, err := range []error{err1, err2, err3, err4} {
 			if !errors.Is(err, scimserver.ErrNotFound) {
 				t.Errorf("reading %d: %v", i+1, err)
 			}
 		}
-		return nil
+		uid, gid, err1 := v.IDOwners(1000)
+		name, err2 := v.NameOwner("ada")
+		subject, err3 := v.Subject("x")
+		byID, err4 := v.NodeWithID(1000)
+		byName, err5 := v.NodeWithName("ada")
+		none := ledger.Entry{}
+		if uid != none || gid != none || name != none || byID != "" || byName != "" || !reflect.DeepEqual(subject, ledger.Subject{ID: "x"}) {
+			t.Errorf("owners %+v, %+v and %+v, subject %+v, nodes %q and %q", uid, gid, name, subject, byID, byName)
+		}
+		return errors.Join(err1, err2, err3, err4, err5)
 	})
 	for i, fn := range []func(scimserver.Tx) error{
 		func(tx scimserver.Tx) error { return tx.Replace(user("x")) },
@@ -136,7 +144,7 @@ func goesOnAfterTaken(t *testing.T, e *env) {
 			return err
 		}
 		twice := token("t2", "one")
-		for i, err := range []error{tx.Insert(taken), tx.GiveName("ada", entry("u2")), tx.GiveGID(1000, entry("u2")), tx.PutToken(twice)} {
+		for i, err := range []error{tx.Insert(taken), tx.GiveName("ada", entry("u2")), tx.GiveUID(1000, entry("u2")), tx.PutToken(twice)} {
 			if !errors.Is(err, scimserver.ErrTaken) {
 				return fmt.Errorf("step %d: %v", i+1, err)
 			}
@@ -148,7 +156,10 @@ func goesOnAfterTaken(t *testing.T, e *env) {
 		if !slices.Equal(ids, []string{"u1", "u2"}) {
 			t.Errorf("users %v", ids)
 		}
-		_, err2 := v.NameOwner("ada-2")
+		owner, err2 := v.NameOwner("ada-2")
+		if owner.Subject != "u2" {
+			t.Errorf("owner of ada-2: %+v", owner)
+		}
 		return errors.Join(err, err2)
 	})
 }
@@ -244,7 +255,11 @@ func yieldFails(t *testing.T, e *env) {
 	s, _ := e.fresh()
 	s.update(func(tx scimserver.Tx) error {
 		for _, id := range []string{"1", "2"} {
-			if err := errors.Join(tx.Insert(user("u"+id)), tx.Insert(group("g"+id)), tx.PutRow(account("u"+id, 1000))); err != nil {
+			if err := errors.Join(
+				tx.Insert(user("u"+id)), tx.Insert(group("g"+id)), tx.PutRow(account("u"+id, 1000)),
+				tx.GiveUID(1000, entry("u1")), tx.GiveName("n"+id, entry("u2")), tx.Record(event("user.create", "u"+id)),
+				tx.PutSubject(ledger.Subject{ID: "u" + id, State: ledger.Departed, UserName: "ada"}),
+			); err != nil {
 				return err
 			}
 			for _, u := range []string{"u1", "u" + id} {
@@ -275,6 +290,19 @@ func yieldFails(t *testing.T, e *env) {
 			},
 			"Snapshot": func(fail func() error) error { return v.Snapshot(func(roster.Change) error { return fail() }) },
 			"Changes":  func(fail func() error) error { return v.Changes(start, func(roster.Change) error { return fail() }) },
+			"Possessions of numbers": func(fail func() error) error {
+				return v.Possessions("u1", func(ledger.Possession) error { return fail() })
+			},
+			"Possessions of names": func(fail func() error) error {
+				return v.Possessions("u2", func(ledger.Possession) error { return fail() })
+			},
+			"Subjects": func(fail func() error) error { return v.Subjects(func(ledger.Subject) error { return fail() }) },
+			"Departed": func(fail func() error) error {
+				return v.Departed("ada", func(ledger.Subject) error { return fail() })
+			},
+			"Events": func(fail func() error) error {
+				return v.Events(scimserver.EventQuery{}, func(scimserver.Event) error { return fail() })
+			},
 		} {
 			calls := 0
 			if err := read(func() error { calls++; return enough }); err != enough || calls != 1 {

@@ -12,6 +12,7 @@ import (
 
 	"pwb/roster"
 	"pwb/scimserver"
+	"pwb/scimserver/ledger"
 )
 
 // patience bounds waits that end at once unless something is wrong.
@@ -29,6 +30,10 @@ func Run(t *testing.T, open func(t *testing.T) (store scimserver.Store, reopen f
 		{"updates", updateTests},
 		{"feed", feedTests},
 		{"ledger", ledgerTests},
+		{"subjects", subjectTests},
+		{"events", eventTests},
+		{"nodes", nodeTests},
+		{"tokens", tokenTests},
 		{"concurrency", concurrencyTests},
 	} {
 		t.Run(section.name, func(t *testing.T) {
@@ -191,8 +196,8 @@ func group(id string) scimserver.Resource {
 	}
 }
 
-func entry(subject string) scimserver.Entry {
-	return scimserver.Entry{Subject: subject, Name: "n-" + subject, Given: when}
+func entry(subject string) ledger.Entry {
+	return ledger.Entry{Subject: subject, Name: "n-" + subject, Given: when}
 }
 
 func account(id string, uid uint32) roster.Row {

@@ -13,6 +13,7 @@ import (
 
 	"pwb/roster"
 	"pwb/scimserver"
+	"pwb/scimserver/ledger"
 )
 
 var updateTests = []test{
@@ -42,8 +43,14 @@ func everything(tx scimserver.Tx, id string, number uint32) error {
 		tx.GiveUID(number, entry("u"+id)), tx.GiveGID(number, entry("u"+id)), tx.GiveName("n"+id, entry("u"+id)),
 		tx.PutToken(token("t"+id, "token "+id)),
 	}
+	errs = append(errs,
+		tx.PutSubject(ledger.Subject{ID: "u" + id, Held: true, Due: when}), tx.Record(event("user.create", "u"+id)),
+		tx.PutNode(scimserver.Node{Name: "node " + id, Version: "1", Seen: when, IDs: []uint32{number}, Names: []string{"n" + id}}),
+		tx.UseTokens(map[string]time.Time{"t" + id: when}),
+	)
 	_, err := tx.AddMember("g"+id, "u"+id)
-	tx.SetCursor(number + 1)
+	tx.SetCursor(ledger.UserSlot, 1000, number+1)
+	tx.SetCursor(ledger.GroupSlot, 2000, number+2)
 	return errors.Join(append(errs, err)...)
 }
 
@@ -68,26 +75,33 @@ func (s *store) dump(subjects ...string) string {
 		for _, id := range subjects {
 			m, err1 := refs(v.Members, "g"+id)
 			owner, err2 := v.NameOwner("n" + id)
-			fmt.Fprintf(&b, "%v %+v %v\n", m, owner, errors.Is(err2, scimserver.ErrNotFound))
-			if err1 != nil {
-				return err1
+			subject, err3 := v.Subject("u" + id)
+			fmt.Fprintf(&b, "%v %+v %+v\n", m, owner, subject)
+			if err := errors.Join(err1, err2, err3); err != nil {
+				return err
 			}
 		}
-		for n := uint32(1000); n < 1010; n++ {
-			owner, err := v.IDOwner(n)
-			fmt.Fprintf(&b, "%d %+v %v\n", n, owner, errors.Is(err, scimserver.ErrNotFound))
-		}
-		all, err := v.Tokens()
-		fmt.Fprintf(&b, "%+v\n", all)
-		return err
+		err1 := v.Possessions("", func(p ledger.Possession) error {
+			fmt.Fprintf(&b, "%+v\n", p)
+			return nil
+		})
+		err2 := v.Events(scimserver.EventQuery{}, func(e scimserver.Event) error {
+			fmt.Fprintf(&b, "%+v\n", e)
+			return nil
+		})
+		nodes, err3 := v.Nodes()
+		all, err4 := v.Tokens()
+		restored, err5 := v.Restored()
+		fmt.Fprintf(&b, "%+v\n%+v\n%v\n", nodes, all, restored)
+		return errors.Join(err1, err2, err3, err4, err5)
 	})
-	// The cursor is for writers alone to see.
+	// The cursors are for writers alone to see.
 	err := s.Update(context.Background(), func(tx scimserver.Tx) error {
-		fmt.Fprintf(&b, "cursor %d\n", tx.Cursor())
+		fmt.Fprintf(&b, "cursors %d and %d\n", tx.Cursor(ledger.UserSlot, 1000), tx.Cursor(ledger.GroupSlot, 2000))
 		return nil
 	})
 	if err != nil {
-		s.t.Fatalf("read the cursor: %v", err)
+		s.t.Fatalf("read the cursors: %v", err)
 	}
 	return b.String()
 }
@@ -160,7 +174,10 @@ func companions(t *testing.T, e *env) {
 			id := fmt.Sprint(i)
 			_, missing := v.Resource(scimserver.KindUser, "u"+id)
 			_, noRow := v.Row("a/u" + id)
-			_, noOwner := v.IDOwner(uint32(1000 + i))
+			owner, _, noOwner := v.IDOwners(uint32(1000 + i))
+			if noOwner == nil && owner.Subject == "" {
+				noOwner = scimserver.ErrNotFound
+			}
 			switch i % 5 {
 			case 1, 2:
 				if err == nil || i%5 == 1 && err != no {
@@ -197,15 +214,21 @@ func seesOwn(t *testing.T, e *env) {
 		ids, total, err2 := find(tx, scimserver.KindGroup, scimserver.Query{Name: "name-g1", Limit: 9})
 		m, err3 := refs(tx.Members, "g1")
 		_, err4 := tx.Row("m/g1/u1")
-		owner, err5 := tx.IDOwner(1000)
-		_, err6 := tx.NameOwner("n1")
+		owner, _, err5 := tx.IDOwners(1000)
+		name, err6 := tx.NameOwner("n1")
 		_, err7 := tx.Token("t1")
 		st, err8 := readState(tx)
-		if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8); err != nil {
+		subject, err9 := tx.Subject("u1")
+		node, err10 := tx.NodeWithID(1000)
+		recorded, err11 := events(tx, scimserver.EventQuery{})
+		if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11); err != nil {
 			return err
 		}
-		if !slices.Equal(ids, []string{"g1"}) || total != 1 || len(m) != 1 || owner.Subject != "u1" || tx.Cursor() != 1001 {
-			return fmt.Errorf("found %v of %d, members %v, owner %+v, cursor %d", ids, total, m, owner, tx.Cursor())
+		if !subject.Held || node != "node 1" || len(recorded) != 1 {
+			return fmt.Errorf("subject %+v, node %q, events %v", subject, node, recorded)
+		}
+		if !slices.Equal(ids, []string{"g1"}) || total != 1 || len(m) != 1 || owner.Subject != "u1" || name.Subject != "u1" || tx.Cursor(ledger.UserSlot, 1000) != 1001 {
+			return fmt.Errorf("found %v of %d, members %v, owners %+v and %+v, cursor %d", ids, total, m, owner, name, tx.Cursor(ledger.UserSlot, 1000))
 		}
 		if len(st.rows) != 2 || st.at.Seq != 2 || st.at.Epoch != before.Epoch {
 			return fmt.Errorf("position %v with rows %v", st.at, st.rows)
@@ -258,13 +281,21 @@ func viewStays(t *testing.T, e *env) {
 		if !reflect.DeepEqual(after, before) {
 			t.Errorf("the view was at %v and is at %v", before, after)
 		}
-		_, err1 := v.Resource(scimserver.KindUser, "u2")
-		_, err2 := v.NameOwner("n2")
-		_, err3 := v.Token("t2")
-		for _, err := range []error{err1, err2, err3} {
+		_, noUser := v.Resource(scimserver.KindUser, "u2")
+		_, noToken := v.Token("t2")
+		for _, err := range []error{noUser, noToken} {
 			if !errors.Is(err, scimserver.ErrNotFound) {
 				t.Errorf("the view sees what came later: %v", err)
 			}
+		}
+		name, err := v.NameOwner("n2")
+		recorded, err2 := events(v, scimserver.EventQuery{})
+		nodes, err3 := v.Nodes()
+		if err := errors.Join(err, err2, err3); err != nil {
+			return err
+		}
+		if name.Subject != "" || len(recorded) != 1 || len(nodes) != 1 {
+			t.Errorf("the view sees what came later: %+v, %v, %v", name, recorded, nodes)
 		}
 		row, err := v.Row("a/u1")
 		if err == nil && row.Account.UID != 1000 {

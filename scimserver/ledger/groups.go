@@ -1,0 +1,227 @@
+package ledger
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+
+	"pwb/roster"
+)
+
+// GroupWish is what a provider or an administrator wants of a group.
+type GroupWish struct {
+	DisplayName string
+	// Name and GID are posixGroupName and posixGroupId; zero says nothing.
+	Name string
+	GID  uint32
+}
+
+func (w GroupWish) check() error {
+	if w.Name != "" {
+		if err := roster.CheckName(w.Name); err != nil {
+			return refuse(Invalid, fieldGroupName, "%v: choose another, or leave it out to be given one", err)
+		}
+	}
+	if w.GID != 0 {
+		if err := CheckGivenID(int64(w.GID)); err != nil {
+			return refuse(Invalid, fieldGID, "%v: choose another, or leave it out to be given one", err)
+		}
+	}
+	return nil
+}
+
+func (w GroupWish) name() string { return cmp.Or(w.Name, roster.GroupName(w.DisplayName)) }
+
+// RecognizeGroup returns the id of the imported group that a new group of this
+// wish takes over, or "".
+func (l *Ledger) RecognizeGroup(tx View, w GroupWish) (string, error) {
+	owner, err := tx.NameOwner(w.name())
+	if err != nil || owner.Subject == "" {
+		return "", err
+	}
+	s, err := tx.Subject(owner.Subject)
+	if err != nil || s.State != Imported {
+		return "", err
+	}
+	switch _, err := tx.Row(roster.AccountKey(s.ID)); {
+	case err == nil: // an account and its own group
+		return "", nil
+	case !errors.Is(err, ErrNotFound):
+		return "", err
+	}
+	return s.ID, nil
+}
+
+// OpenGroup makes the POSIX group of a new SCIM group, or takes over the one
+// that RecognizeGroup found, without the members that it was imported with:
+// from now on the provider says who they are.
+func (l *Ledger) OpenGroup(tx Tx, id string, w GroupWish) (GroupChange, error) {
+	if err := w.check(); err != nil {
+		return GroupChange{}, err
+	}
+	known, err := tx.Subject(id)
+	if err != nil {
+		return GroupChange{}, err
+	}
+	if known.State == Imported {
+		return l.takeOver(tx, known, w)
+	}
+	e := Entry{Subject: id, Given: l.moment()}
+	g := roster.Group{ID: id, Name: w.Name, GID: w.GID}
+	if g.Name != "" {
+		err = l.claimName(tx, fieldGroupName, g.Name, e)
+	} else {
+		g.Name, err = l.takeName(tx, w.name(), e)
+	}
+	if err != nil {
+		return GroupChange{}, err
+	}
+	e.Name = g.Name
+	if g.GID != 0 {
+		if err := l.claim(tx, fieldGID, g.GID, false, true, e); err != nil {
+			return GroupChange{}, err
+		}
+	} else if g.GID, err = l.giveNextGID(tx, e); err != nil {
+		return GroupChange{}, err
+	}
+	return GroupChange{After: g}, tx.PutRow(roster.Row{Group: &g})
+}
+
+func (l *Ledger) giveNextGID(tx Tx, e Entry) (uint32, error) {
+	gid, err := l.next(tx, GroupSlot)
+	if err != nil {
+		return 0, err
+	}
+	if err := tx.GiveGID(gid, e); err != nil {
+		return 0, fmt.Errorf("give %s the gid %d: %w", e.Name, gid, err)
+	}
+	return gid, nil
+}
+
+func (l *Ledger) takeOver(tx Tx, known Subject, w GroupWish) (GroupChange, error) {
+	row, err := tx.Row(roster.GroupKey(known.ID))
+	if err != nil {
+		return GroupChange{}, fmt.Errorf("imported group %s: %w", known.ID, err)
+	}
+	g := *row.Group
+	if w.GID != 0 && w.GID != g.GID {
+		return GroupChange{}, refuse(Taken, fieldGID, "%d is not %d, which the imported group %s has: leave it out, or change it with pwb-server group set-gid", w.GID, g.GID, g.Name)
+	}
+	var keys []string
+	err = tx.RowsUnder(roster.MemberKey(g.ID, ""), func(c roster.Change) error {
+		keys = append(keys, c.Key)
+		return nil
+	})
+	for _, key := range keys {
+		err = errors.Join(err, tx.DropRow(key))
+	}
+	if err != nil {
+		return GroupChange{}, fmt.Errorf("members of the imported group %s: %w", g.Name, err)
+	}
+	return GroupChange{Before: g, After: g}, l.remember(tx, known, Subject{ID: known.ID})
+}
+
+// UpdateGroup follows a change of the group from one wish to another; the gid
+// stays, and the name does unless another one follows.
+func (l *Ledger) UpdateGroup(tx Tx, id string, was, w GroupWish) (GroupChange, error) {
+	if err := w.check(); err != nil {
+		return GroupChange{}, err
+	}
+	row, err := tx.Row(roster.GroupKey(id))
+	if err != nil {
+		return GroupChange{}, fmt.Errorf("group %s: %w", id, err)
+	}
+	before := *row.Group
+	g := row.Group
+	if w.GID != 0 && w.GID != g.GID {
+		return GroupChange{}, refuse(Immutable, fieldGID, "is %d and is not changed by SCIM: leave it out, or run pwb-server group set-gid %s %d", g.GID, g.Name, w.GID)
+	}
+	e := Entry{Subject: id, Given: l.moment()}
+	switch wanted := w.name(); {
+	case wanted == was.name(), wanted == g.Name:
+		return GroupChange{before, *g}, nil
+	case w.Name != "":
+		g.Name, err = wanted, l.claimName(tx, fieldGroupName, wanted, e)
+	default:
+		g.Name, err = l.takeName(tx, wanted, e)
+	}
+	if err != nil {
+		return GroupChange{}, err
+	}
+	return GroupChange{before, *g}, tx.PutRow(row)
+}
+
+// CloseGroup takes a group out of the roster; its members have gone before. Its
+// gid and its name stay taken.
+func (l *Ledger) CloseGroup(tx Tx, id string) (GroupChange, error) {
+	row, err := tx.Row(roster.GroupKey(id))
+	if err != nil {
+		return GroupChange{}, fmt.Errorf("group %s: %w", id, err)
+	}
+	return GroupChange{Before: *row.Group}, tx.DropRow(roster.GroupKey(id))
+}
+
+// SetGID gives a group another gid: one that is nobody's, or with 0 the next. The
+// old one stays taken. Accounts whose primary group it is follow.
+func (l *Ledger) SetGID(tx Tx, id string, gid uint32) (GroupChange, error) {
+	row, err := tx.Row(roster.GroupKey(id))
+	if err != nil {
+		return GroupChange{}, fmt.Errorf("group %s: %w", id, err)
+	}
+	before := *row.Group
+	g := row.Group
+	e := Entry{Subject: id, Name: g.Name, Given: l.moment()}
+	if gid != 0 {
+		err = l.claim(tx, fieldGID, gid, false, true, e)
+	} else {
+		gid, err = l.giveNextGID(tx, e)
+	}
+	if err != nil {
+		return GroupChange{}, err
+	}
+	g.GID = gid
+	if err := tx.PutRow(row); err != nil {
+		return GroupChange{}, err
+	}
+	var followers []roster.Row
+	err = tx.RowsUnder("a/", func(c roster.Change) error {
+		row, err := c.Row()
+		if err != nil || row.Account.GID != before.GID || row.Account.PrivateGroup() {
+			return err
+		}
+		if row.Account.UID == gid {
+			return refuse(Taken, fieldGID, "%d is the uid of %s, whose primary group this is: choose another", gid, row.Account.Name)
+		}
+		followers = append(followers, row)
+		return nil
+	})
+	for _, f := range followers {
+		f.Account.GID = gid
+		err = errors.Join(err, tx.PutRow(f))
+	}
+	return GroupChange{before, *g}, err
+}
+
+// AdminGroupID is the subject of the group of administrators: the ledger's own,
+// which no provider has.
+const AdminGroupID = "admins"
+
+// setAdmin makes an account a member of the administrators' group or takes it
+// out; nil leaves it. The group is made when it first has a member.
+func (l *Ledger) setAdmin(tx Tx, account string, admin *bool) error {
+	if admin == nil {
+		return nil
+	}
+	if !*admin || l.cfg.AdminGroup == "" {
+		return tx.DropRow(roster.MemberKey(AdminGroupID, account))
+	}
+	switch _, err := tx.Row(roster.GroupKey(AdminGroupID)); {
+	case errors.Is(err, ErrNotFound):
+		if _, err := l.OpenGroup(tx, AdminGroupID, GroupWish{DisplayName: l.cfg.AdminGroup}); err != nil {
+			return fmt.Errorf("make the administrators' group: %w", err)
+		}
+	case err != nil:
+		return err
+	}
+	return tx.PutRow(roster.Row{Member: &roster.Member{GroupID: AdminGroupID, AccountID: account}})
+}

@@ -1,0 +1,142 @@
+package ledger
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path"
+
+	"pwb/roster"
+)
+
+// Import is an account that an administrator brings in. Its name and numbers
+// have been chosen: a UID of 0 is the next free one, a GID of 0 that of a group
+// of its own.
+type Import struct {
+	Name        string
+	UID, GID    uint32
+	Group       string // the name of the group that GID is, or empty: its own
+	Gecos       string
+	Home, Shell string
+}
+
+// ImportAccount makes an account for a subject that no provider has yet; the
+// first user of that name takes it over. It fails with a Refusal when the name
+// or a number is another's.
+func (l *Ledger) ImportAccount(tx Tx, id string, im Import) (Change, error) {
+	w := Wish{Name: im.Name, UID: im.UID, GID: im.GID, Home: im.Home, Shell: im.Shell, Gecos: im.Gecos, Active: true}
+	if err := w.check(); err != nil {
+		return Change{}, err
+	}
+	e := Entry{Subject: id, Name: im.Name, Given: l.moment()}
+	owner, err := tx.NameOwner(im.Name)
+	if err != nil {
+		return Change{}, err
+	}
+	if owner.Subject != "" && owner.Subject != id {
+		return Change{}, refuse(Taken, fieldName, "%q is or was that of subject %s, since %s", im.Name, owner.Subject, day(owner.Given))
+	}
+	// What the host and the nodes have under this name is what is imported.
+	if err := l.giveName(tx, im.Name, e); err != nil {
+		return Change{}, err
+	}
+	a := roster.Account{ID: id, Name: im.Name, UID: im.UID, Home: cmp.Or(im.Home, path.Join(l.cfg.HomeDir, im.Name)), Shell: cmp.Or(im.Shell, l.cfg.Shell)}
+	if im.UID == 0 {
+		if a.UID, err = l.next(tx, UserSlot); err != nil {
+			return Change{}, err
+		}
+		err = tx.GiveUID(a.UID, e)
+	} else {
+		err = l.claim(tx, fieldUID, im.UID, true, false, e)
+	}
+	if err != nil {
+		return Change{}, err
+	}
+	if err := l.primaryGroup(tx, &a, im.GID, im.Group, e); err != nil {
+		return Change{}, err
+	}
+	s := Subject{ID: id, State: Imported, Since: l.moment()}
+	return l.settle(tx, roster.Account{}, a, Subject{ID: id}, s, w)
+}
+
+// SetHash gives an imported account a password hash, and an administrator's
+// lock where the password was locked. It reports false, and does nothing, when
+// the account is a provider's by now and has a hash.
+func (l *Ledger) SetHash(tx Tx, id, hash string, held bool) (Change, bool, error) {
+	a, known, err := l.account(tx, id)
+	if err != nil {
+		return Change{}, false, err
+	}
+	if known.State != Imported && a.Hash != "" {
+		return Change{}, false, nil
+	}
+	before, s := a, known
+	a.Hash = cmp.Or(hash, a.Hash)
+	if known.State == Imported {
+		s.Held = held
+		a.Locked = s.locked(true, l.moment())
+	}
+	return Change{before, a}, true, l.put(tx, before, &a, known, s)
+}
+
+// ImportGroup makes a group for a subject that no provider has yet, with
+// accounts as members; the first SCIM group of that name takes it over. A GID
+// of 0 is the next free one.
+func (l *Ledger) ImportGroup(tx Tx, id, name string, gid uint32, accounts []string) (GroupChange, error) {
+	if err := (GroupWish{Name: name, GID: gid}).check(); err != nil {
+		return GroupChange{}, err
+	}
+	e := Entry{Subject: id, Name: name, Given: l.moment()}
+	owner, err := tx.NameOwner(name)
+	if err != nil {
+		return GroupChange{}, err
+	}
+	if owner.Subject != "" && owner.Subject != id {
+		return GroupChange{}, refuse(Taken, fieldGroupName, "%q is or was that of subject %s, since %s", name, owner.Subject, day(owner.Given))
+	}
+	if err := l.giveName(tx, name, e); err != nil {
+		return GroupChange{}, err
+	}
+	if gid == 0 {
+		if gid, err = l.giveNextGID(tx, e); err != nil {
+			return GroupChange{}, err
+		}
+	} else if err := l.claim(tx, fieldGID, gid, false, true, e); err != nil {
+		return GroupChange{}, err
+	}
+	g := roster.Group{ID: id, Name: name, GID: gid}
+	err = errors.Join(
+		tx.PutRow(roster.Row{Group: &g}),
+		l.remember(tx, Subject{ID: id}, Subject{ID: id, State: Imported, Since: l.moment()}),
+	)
+	for _, account := range accounts {
+		err = errors.Join(err, tx.PutRow(roster.Row{Member: &roster.Member{GroupID: id, AccountID: account}}))
+	}
+	return GroupChange{After: g}, err
+}
+
+// importPrimary makes the group that an account brings along as its primary one.
+// It is a subject of its own, named after its gid so that the next account finds
+// the same.
+func (l *Ledger) importPrimary(tx Tx, group string, gid uint32) error {
+	id := fmt.Sprintf("gid-%d", gid)
+	e := Entry{Subject: id, Given: l.moment()}
+	name := group
+	if roster.CheckName(name) != nil {
+		name = roster.GroupName(name)
+	}
+	owner, err := tx.NameOwner(name)
+	if err != nil {
+		return err
+	}
+	if owner.Subject == "" {
+		err = l.giveName(tx, name, e) // also one of the host's: it is this very group
+	} else {
+		name, err = l.takeName(tx, name, e)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = l.ImportGroup(tx, id, name, gid, nil)
+	return err
+}

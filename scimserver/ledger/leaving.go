@@ -1,0 +1,178 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"pwb/roster"
+)
+
+// CloseAccount locks the account of a user who is deleted: name and uid stay
+// resolvable, so that the files that remain have an owner, until the retention
+// is over. Who comes back is recognised by folded userName and externalID.
+func (l *Ledger) CloseAccount(tx Tx, id, userName, externalID string) (Change, error) {
+	a, known, err := l.account(tx, id)
+	if err != nil {
+		return Change{}, err
+	}
+	before, s := a, known
+	s.State, s.Since, s.UserName, s.ExternalID, s.Readmit = Departed, l.moment(), userName, externalID, false
+	a.Locked = true
+	if err := l.put(tx, before, &a, known, s); err != nil {
+		return Change{}, err
+	}
+	no := false
+	if err := l.setAdmin(tx, id, &no); err != nil {
+		return Change{}, err
+	}
+	if known.State == Imported {
+		if err := l.dropMemberships(tx, id); err != nil {
+			return Change{}, err
+		}
+	}
+	return Change{before, a}, nil
+}
+
+// dropMemberships takes an account out of the groups that it was imported with.
+func (l *Ledger) dropMemberships(tx Tx, id string) error {
+	var keys []string
+	err := tx.RowsUnder("m/", func(c roster.Change) error {
+		if strings.HasSuffix(c.Key, "/"+id) {
+			keys = append(keys, c.Key)
+		}
+		return nil
+	})
+	for _, key := range keys {
+		err = errors.Join(err, tx.DropRow(key))
+	}
+	return err
+}
+
+// Readmit says that the next user with the (folded) userName is the subject who
+// departed, whatever the provider's own id is. An empty userName keeps the one
+// that the subject had.
+func (l *Ledger) Readmit(tx Tx, id, userName string) error {
+	s, err := tx.Subject(id)
+	if err != nil {
+		return err
+	}
+	if s.State != Departed && s.State != Buried {
+		return refuse(Invalid, "", "subject %s has not departed: there is nobody to readmit", id)
+	}
+	known := s
+	s.Readmit = true
+	if userName != "" {
+		s.UserName = userName
+	}
+	if s.UserName == "" {
+		return refuse(Invalid, fieldUserName, "is not known of subject %s: say which userName comes back", id)
+	}
+	return l.remember(tx, known, s)
+}
+
+// Hold locks an account whatever the provider says, until Release.
+func (l *Ledger) Hold(tx Tx, id string) (Change, error) {
+	return l.setHeld(tx, id, true, true)
+}
+
+// Release ends Hold; active is whether the provider lets the user log in.
+func (l *Ledger) Release(tx Tx, id string, active bool) (Change, error) {
+	return l.setHeld(tx, id, false, active)
+}
+
+func (l *Ledger) setHeld(tx Tx, id string, held, active bool) (Change, error) {
+	a, known, err := l.account(tx, id)
+	if err != nil {
+		return Change{}, err
+	}
+	before, s := a, known
+	s.Held = held
+	a.Locked = s.locked(active, l.moment())
+	return Change{before, a}, l.put(tx, before, &a, known, s)
+}
+
+// Done is something that Tend did.
+type Done struct {
+	// Action is "user.alias-ended", "user.ended" or "user.buried".
+	Action string
+	Change
+}
+
+// Tend does what is due: former names stop working, accounts end, and those of
+// departed subjects go when their retention is over. It does a limited amount
+// and reports whether there may be more.
+func (l *Ledger) Tend(tx Tx) (done []Done, more bool, err error) {
+	const limit = 100
+	now := l.moment()
+	due, err := tx.Due(now, limit)
+	if err != nil {
+		return nil, false, fmt.Errorf("look up what is due: %w", err)
+	}
+	for _, s := range due {
+		d, err := l.tend(tx, s, now)
+		if err != nil {
+			return nil, false, fmt.Errorf("subject %s: %w", s.ID, err)
+		}
+		done = append(done, d...)
+	}
+	return done, len(due) == limit, nil
+}
+
+func (l *Ledger) tend(tx Tx, known Subject, now time.Time) (done []Done, err error) {
+	a, _, err := l.account(tx, known.ID)
+	if errors.Is(err, ErrNotFound) { // a subject without an account has nothing to do
+		s := known
+		s.Aliases, s.End = nil, time.Time{}
+		return nil, tx.PutSubject(withoutDue(s))
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := known
+	s.Aliases = slices.DeleteFunc(slices.Clone(s.Aliases), func(al Alias) bool { return !now.Before(al.Until) })
+	before := a
+	if len(s.Aliases) < len(known.Aliases) {
+		done = append(done, Done{"user.alias-ended", Change{}})
+	}
+	if ended(s.End, now) && !a.Locked {
+		a.Locked = true
+		done = append(done, Done{"user.ended", Change{}})
+	}
+	if s.State == Departed && l.cfg.Retention > 0 && !now.Before(s.Since.Add(l.cfg.Retention)) {
+		if err := l.bury(tx, a, &s, now); err != nil {
+			return nil, err
+		}
+		return []Done{{"user.buried", Change{before, a}}}, nil
+	}
+	if err := l.put(tx, before, &a, known, s); err != nil {
+		return nil, err
+	}
+	for i := range done {
+		done[i].Change = Change{before, a}
+	}
+	return done, nil
+}
+
+func withoutDue(s Subject) Subject {
+	s.Due = time.Time{}
+	return s
+}
+
+// bury takes an account out of the roster; the ledger remembers it.
+func (l *Ledger) bury(tx Tx, a roster.Account, s *Subject, now time.Time) error {
+	kept := a
+	kept.Hash, kept.Aliases = "", nil
+	s.State, s.Since, s.Aliases, s.Account = Buried, now, nil, &kept
+	if err := tx.DropRow(roster.AccountKey(a.ID)); err != nil {
+		return err
+	}
+	if !a.PrivateGroup() {
+		if err := tx.DropRow(roster.GroupKey(a.ID)); err != nil {
+			return err
+		}
+	}
+	return tx.PutSubject(withoutDue(*s))
+}

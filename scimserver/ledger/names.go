@@ -1,0 +1,158 @@
+package ledger
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"pwb/roster"
+)
+
+// Rule rewrites the userNames that a regular expression matches.
+type Rule struct {
+	pattern     *regexp.Regexp
+	replacement string
+}
+
+// ParseRule reads "PATTERN REPLACEMENT": a regular expression (RE2) without
+// blanks and what its matches become, in which $1 or ${1} is what the first
+// group matched. Without REPLACEMENT matches are removed.
+func ParseRule(text string) (*Rule, error) {
+	fields := strings.Fields(text)
+	if len(fields) != 1 && len(fields) != 2 {
+		return nil, fmt.Errorf(`%.200q is not a pattern and a replacement with a blank between, such as ^(.*)@acme\.example$ $1`, text)
+	}
+	pattern, err := regexp.Compile(fields[0])
+	if err != nil {
+		return nil, fmt.Errorf("pattern %.200q: %w", fields[0], err)
+	}
+	r := &Rule{pattern: pattern}
+	if len(fields) == 2 {
+		r.replacement = fields[1]
+	}
+	return r, nil
+}
+
+// Apply rewrites a userName; a nil rule changes nothing.
+func (r *Rule) Apply(userName string) string {
+	if r == nil {
+		return userName
+	}
+	return r.pattern.ReplaceAllString(userName, r.replacement)
+}
+
+// UserName is the name that follows from a userName, before it is looked at
+// whether it is free.
+func (l *Ledger) UserName(userName string) string {
+	return roster.UserName(l.cfg.Rewrite.Apply(userName))
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// checkGivenName reports why no account may have a name. A group may be named as
+// one of the system's: whether a node renders it is the node's to say.
+func checkGivenName(name string) error {
+	if err := roster.CheckName(name); err != nil {
+		return err
+	}
+	if roster.Protected(name) {
+		return fmt.Errorf("name %q belongs to the system", name)
+	}
+	return nil
+}
+
+// claimName makes a name that somebody chose, and that can be a name, the
+// subject's. It fails with a Refusal when it is another's.
+func (l *Ledger) claimName(tx Tx, field, name string, e Entry) error {
+	owner, err := tx.NameOwner(name)
+	if err != nil {
+		return fmt.Errorf("look up who owns the name %s: %w", name, err)
+	}
+	switch {
+	case owner.Subject == e.Subject:
+		return nil
+	case owner.Subject != "":
+		return refuse(Taken, field, "%q is or was that of subject %s, since %s: choose another, or leave it out to be given one", name, owner.Subject, day(owner.Given))
+	case l.local.Load().names[name]:
+		return refuse(Taken, field, "%q is in use on the server's own host: choose another, or import that account first", name)
+	}
+	return l.giveName(tx, name, e)
+}
+
+func (l *Ledger) giveName(tx Tx, name string, e Entry) error {
+	e.Name = name
+	if err := tx.GiveName(name, e); err != nil {
+		return fmt.Errorf("give %s the name %s: %w", e.Subject, name, err)
+	}
+	return nil
+}
+
+// takeName gives the subject the name or, when that is taken, a numbered form of
+// it: one that is free while the form before it is taken. A name that was the
+// subject's before is free for it.
+//
+// The search doubles its steps and then halves them, so that the ten-thousandth
+// user of a name costs a few looks more than the second, not ten thousand.
+func (l *Ledger) takeName(tx Tx, name string, e Entry) (string, error) {
+	form := func(n int) string {
+		if n == 1 {
+			return name
+		}
+		return roster.NumberedName(name, n)
+	}
+	taken, free := 0, 1
+	for {
+		why, err := l.nameTakenBy(tx, form(free), e.Subject)
+		if err != nil {
+			return "", err
+		}
+		if why == "" {
+			break
+		}
+		if free == 1 {
+			l.log.Warn("a name was not to be had; a number is put behind it", "name", name, "subject", e.Subject, "taken-by", why)
+		}
+		if taken = free; free < 1<<30 {
+			free *= 2
+		} else {
+			free++ // who owns all powers of two meets no overflow
+		}
+	}
+	for free-taken > 1 {
+		middle := (taken + free) / 2
+		why, err := l.nameTakenBy(tx, form(middle), e.Subject)
+		if err != nil {
+			return "", err
+		}
+		if why == "" {
+			free = middle
+		} else {
+			taken = middle
+		}
+	}
+	return form(free), l.giveName(tx, form(free), e)
+}
+
+// nameTakenBy says who keeps the subject from having the name; nobody: "".
+func (l *Ledger) nameTakenBy(tx View, name, subject string) (string, error) {
+	owner, err := tx.NameOwner(name)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("look up who owns the name %s: %w", name, err)
+	case owner.Subject == subject:
+		return "", nil
+	case owner.Subject != "":
+		return "subject " + owner.Subject, nil
+	case l.local.Load().names[name]:
+		return "the server's own host", nil
+	}
+	node, err := tx.NodeWithName(name)
+	if err != nil {
+		return "", fmt.Errorf("look up which node has the name %s: %w", name, err)
+	}
+	if node != "" {
+		node = "the node " + node
+	}
+	return node, nil
+}

@@ -1,0 +1,96 @@
+package scimserver
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"pwb/roster"
+	"pwb/scimserver/ledger"
+)
+
+// Bounds of a node's report.
+const (
+	maxReport     = 4 << 20 // bytes
+	maxReportList = 10_000  // elements of a list
+	maxReportName = 255     // bytes of a name
+)
+
+// report is the body of POST /sync/v1/node: what a node has of its own, and what
+// it had from this server before the server was put back from a backup.
+type report struct {
+	Version string          `json:"version"`
+	IDs     []uint32        `json:"ids"`
+	Names   []string        `json:"names"`
+	Former  []ledger.Former `json:"former"`
+}
+
+func (r *report) check() error {
+	if len(r.IDs) > maxReportList || len(r.Names) > maxReportList || len(r.Former) > maxReportList {
+		return fmt.Errorf("a list of the report has more than %d elements", maxReportList)
+	}
+	if len(r.Version) > maxReportName {
+		return fmt.Errorf("version has more than %d bytes", maxReportName)
+	}
+	for _, name := range r.Names {
+		if name == "" || len(name) > maxReportName {
+			return fmt.Errorf("a name must have 1 to %d bytes", maxReportName)
+		}
+	}
+	// What is below the floor is given to nobody anyway.
+	r.IDs = slices.DeleteFunc(r.IDs, func(n uint32) bool { return n < roster.MinID })
+	slices.Sort(r.IDs)
+	slices.Sort(r.Names)
+	r.IDs, r.Names = slices.Compact(r.IDs), slices.Compact(r.Names)
+	return nil
+}
+
+// serveNode is POST /sync/v1/node: 204. The numbers and names that the node uses
+// by itself are given to nobody from now on.
+func (s *Server) serveNode(w http.ResponseWriter, r *http.Request) error {
+	name := nodeName(r)
+	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return &badRequest{"a report needs the node's name in the header Pwb-Node"}
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReport))
+	var tooBig *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooBig):
+		return &badRequest{fmt.Sprintf("the report has more than %d bytes", maxReport)}
+	case err != nil:
+		return &badRequest{"the report did not arrive as a whole"}
+	}
+	arrived(w)
+	var rep report
+	if err := json.Unmarshal(data, &rep); err != nil {
+		return &badRequest{"the report is not JSON of its form: " + err.Error()}
+	}
+	if err := rep.check(); err != nil {
+		return &badRequest{err.Error()}
+	}
+	taken := 0
+	err = s.store.Update(r.Context(), func(tx Tx) error {
+		n := Node{Name: name, Version: rep.Version, Seen: s.moment(), IDs: rep.IDs, Names: rep.Names}
+		if err := tx.PutNode(n); err != nil {
+			return err
+		}
+		restored, err := tx.Restored()
+		if err != nil || restored.IsZero() {
+			return err // what was never put back has forgotten nothing
+		}
+		taken, err = s.ledger.Remember(tx, rep.Former)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if taken > 0 {
+		s.log.Warn("a node remembered names and numbers that the backup did not", "node", name, "entries", taken)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,55 @@
+package sqlite
+
+import (
+	"database/sql"
+	"time"
+
+	"pwb/scimserver"
+)
+
+const eventColumns = `seq, at, actor, action, subject, name, uid, gid, changes`
+
+func (t *tx) Record(e scimserver.Event) error {
+	_, err := t.c.exec(`INSERT INTO events (at, actor, action, subject, name, uid, gid, changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		e.At.UnixMilli(), e.Actor, e.Action, orNull(e.Subject), e.Name, e.UID, e.GID, orNull(string(e.Changes)))
+	return err
+}
+
+// Events makes its statement of a few fixed parts: the number of texts is bounded.
+func (v *view) Events(q scimserver.EventQuery, yield func(scimserver.Event) error) error {
+	query, args := eventQuery(q)
+	return v.c.each(query, args, func(rows *sql.Rows) error {
+		var e scimserver.Event
+		var at int64
+		var subject sql.NullString
+		if err := rows.Scan(&e.Seq, &at, &e.Actor, &e.Action, &subject, &e.Name, &e.UID, &e.GID, &e.Changes); err != nil {
+			return err
+		}
+		e.At, e.Subject = fromMilli(at), subject.String
+		return yield(e)
+	})
+}
+
+func eventQuery(q scimserver.EventQuery) (query string, args []any) {
+	query = `SELECT ` + eventColumns + ` FROM events WHERE true`
+	if q.Subject != "" {
+		query += ` AND subject = ?`
+		args = append(args, q.Subject)
+	}
+	if !q.Since.IsZero() {
+		query += ` AND at >= ?`
+		args = append(args, ceilMilli(q.Since))
+	}
+	if !q.Until.IsZero() {
+		query += ` AND at < ?`
+		args = append(args, ceilMilli(q.Until))
+	}
+	if q.Last > 0 { // the newest, put in order again
+		query = `SELECT * FROM (` + query + ` ORDER BY seq DESC LIMIT ?)`
+		args = append(args, q.Last)
+	}
+	return query + ` ORDER BY seq`, args
+}
+
+// ceilMilli rounds a bound up: events have whole milliseconds, bounds need not.
+func ceilMilli(t time.Time) int64 { return t.Add(time.Millisecond - 1).UnixMilli() }

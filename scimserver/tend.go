@@ -1,0 +1,169 @@
+package scimserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"pwb/scimserver/ledger"
+)
+
+// How often Tend looks.
+const (
+	tendEvery  = 15 * time.Second
+	localEvery = 5 * time.Minute
+)
+
+// Tend does what is due by itself, at once and every few seconds until ctx ends:
+// accounts end, former names stop working, departed subjects are buried, uses of
+// tokens are written down, and files of others are read again. What fails is
+// logged and tried again.
+func (s *Server) Tend(ctx context.Context) {
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	local := s.now()
+	for {
+		if err := s.TendOnce(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("something that is due was not done; it is tried again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if now := s.now(); now.Sub(local) >= localEvery {
+			local = now
+			s.readLocal(ctx)
+		}
+	}
+}
+
+func (s *Server) readLocal(ctx context.Context) {
+	if s.cfg.ReadLocal == nil {
+		return
+	}
+	l, err := s.cfg.ReadLocal(ctx)
+	if err != nil {
+		s.log.Warn("the host's own accounts could not be read again; what was read before counts", "error", err)
+		return
+	}
+	s.ledger.SetLocal(l)
+}
+
+// TendOnce does what is due now. It is also what to call before the end, so that
+// the last uses of tokens are written down.
+func (s *Server) TendOnce(ctx context.Context) error {
+	return errors.Join(s.tendLedger(ctx), s.writeUses(ctx), s.readTokenFile(ctx))
+}
+
+func (s *Server) tendLedger(ctx context.Context) error {
+	for more := true; more; {
+		// Nothing is due most of the time: a look costs no commit.
+		var idle bool
+		err := s.store.View(ctx, func(v View) error {
+			due, err := v.Due(s.moment(), 1)
+			idle = len(due) == 0
+			return err
+		})
+		if err != nil || idle {
+			return err
+		}
+		var events []Event
+		err = s.store.Update(ctx, func(tx Tx) error {
+			events = nil
+			var done []ledger.Done
+			if done, more, err = s.ledger.Tend(tx); err != nil {
+				return err
+			}
+			for _, d := range done {
+				e := accountEvent(d.Action, changes{}, d.Change)
+				if err := record(tx, &e, "server", s.moment()); err != nil {
+					return err
+				}
+				events = append(events, e)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("do what is due: %w", err)
+		}
+		for _, e := range events {
+			s.logEvent(e)
+		}
+	}
+	return nil
+}
+
+// moment is now in the precision that is stored.
+func (s *Server) moment() time.Time { return s.now().UTC().Truncate(time.Millisecond) }
+
+func (s *Server) writeUses(ctx context.Context) error {
+	used := s.tokens.takeUsed()
+	if len(used) == 0 {
+		return nil
+	}
+	err := s.store.Update(ctx, func(tx Tx) error { return tx.UseTokens(used) })
+	if err != nil {
+		return fmt.Errorf("write down when tokens were used: %w", err)
+	}
+	return nil
+}
+
+// tokenFileName is the name that the token of Config.TokenFile has in lists.
+const tokenFileName = "scim-token-file"
+
+// readTokenFile makes the token in Config.TokenFile the one of its name; the one
+// that was there before is revoked.
+func (s *Server) readTokenFile(ctx context.Context) error {
+	file := s.cfg.TokenFile
+	if file == "" {
+		return nil
+	}
+	text, err := ReadSecret(file)
+	if err != nil {
+		return fmt.Errorf("scim-token-file: %w", err)
+	}
+	t, err := ForeignToken(tokenFileName, ScopeSCIM, text, s.moment())
+	if err != nil {
+		return fmt.Errorf("scim-token-file %s: %w", file, err)
+	}
+	known := false
+	err = s.store.View(ctx, func(v View) error {
+		old, err := v.Token(t.ID)
+		known = err == nil && old.Hash == t.Hash
+		if errors.Is(err, ErrNotFound) {
+			err = nil
+		}
+		return err
+	})
+	if err != nil || known {
+		return err
+	}
+	return s.Operator("server").replaceToken(ctx, t)
+}
+
+// ReadSecret reads a token from a file that not everybody may read, without the
+// blanks around it.
+func ReadSecret(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if info.Mode()&0o007 != 0 {
+		return "", fmt.Errorf("%s has mode %#o, so that everybody can reach the token in it: chmod 0600 it (in Kubernetes: defaultMode: 0400 or 0440)", file, info.Mode().Perm())
+	}
+	data := make([]byte, maxToken+3)
+	n, err := f.Read(data)
+	if err != nil || n == len(data) {
+		return "", fmt.Errorf("%s holds no token of up to %d bytes", file, maxToken)
+	}
+	return strings.TrimSpace(string(data[:n])), nil
+}
