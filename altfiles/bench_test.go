@@ -35,9 +35,21 @@ func manyRows(n int) []roster.Row {
 func BenchmarkPlan100k(b *testing.B) { benchmarkPlan(b, 100_000) }
 func BenchmarkPlan1M(b *testing.B)   { benchmarkPlan(b, 1_000_000) }
 
-// benchmarkPlan plans against files that differ in one account, the usual case.
-func benchmarkPlan(b *testing.B, n int) {
-	rows := manyRows(n)
+// BenchmarkPlan100kRenamed is the week after everybody got a new name.
+func BenchmarkPlan100kRenamed(b *testing.B) {
+	rows := manyRows(100_000)
+	for _, row := range rows {
+		if a := row.Account; a != nil {
+			a.Aliases = []string{"old" + a.Name}
+		}
+	}
+	benchmarkPlanOf(b, rows, 100_000)
+}
+
+func benchmarkPlan(b *testing.B, n int) { benchmarkPlanOf(b, manyRows(n), n) }
+
+// benchmarkPlanOf plans against files that differ in one account, the usual case.
+func benchmarkPlanOf(b *testing.B, rows []roster.Row, n int) {
 	r := newRenderer(b, b.TempDir())
 	commit(b, r, rows)
 	changed := *rows[n/2].Account

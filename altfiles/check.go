@@ -33,7 +33,7 @@ func (r *rules) checkAccount(a *roster.Account) error {
 	if len(a.Gecos) > maxGecos {
 		return fmt.Errorf("gecos has %d bytes, %d at most", len(a.Gecos), maxGecos)
 	}
-	if err := checkHome(a.Home); err != nil {
+	if err := roster.CheckHome(a.Home); err != nil {
 		return fmt.Errorf("home %w", err)
 	}
 	// A locked account gets another shell, so that a wrong one does no harm.
@@ -61,11 +61,13 @@ func (r *rules) checkName(name string) error {
 	if err := roster.CheckName(name); err != nil {
 		return err
 	}
-	if Protected(name) && !r.allowed[name] {
+	if r.protects(name) {
 		return fmt.Errorf("name %q is protected, it is one of the system's own: rename it, or allow the name on this node", name)
 	}
 	return nil
 }
+
+func (r *rules) protects(name string) bool { return roster.Protected(name) && !r.allowed[name] }
 
 func (r *rules) checkNumber(what string, id uint32) error {
 	if err := roster.CheckNumber(id); err != nil {
@@ -73,35 +75,6 @@ func (r *rules) checkNumber(what string, id uint32) error {
 	}
 	if id < r.min {
 		return fmt.Errorf("%s: id %d is below %d, the least on this node", what, id, r.min)
-	}
-	return nil
-}
-
-// checkHome reports why s cannot be a home. mkhomedir helpers create it as root
-// and give it away: so no place of the system's, and none where anybody could
-// have made it before.
-func checkHome(s string) error {
-	if err := checkPath(s); err != nil {
-		return err
-	}
-	top, _, deeper := strings.Cut(s[1:], "/")
-	switch top {
-	case "etc", "usr", "bin", "sbin", "boot", "dev", "proc", "sys", "run", "root", "tmp":
-		return fmt.Errorf("%q lies in the system's /%s: choose a place such as /home", s, top)
-	case "":
-		return fmt.Errorf("%q is the root of the file system: choose a place such as /home", s)
-	case "home", "var", "opt", "srv", "mnt", "media":
-		if !deeper {
-			return fmt.Errorf("%q is the place of many: choose a directory in it", s)
-		}
-	}
-	if strings.HasPrefix(top, "lib") {
-		return fmt.Errorf("%q lies in the system's /%s: choose a place such as /home", s, top)
-	}
-	for _, dir := range []string{"/var/tmp", "/var/run", "/var/lock"} {
-		if s == dir || strings.HasPrefix(s, dir+"/") {
-			return fmt.Errorf("%q lies in the system's %s: choose a place such as /home", s, dir)
-		}
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"pwb/roster"
 )
 
-// before is what the files on disk say of an account that is rendered.
+// before is what the files on disk say of a name that is rendered.
 type before uint8
 
 const (
@@ -25,9 +25,20 @@ const (
 	openShadow                    // neither locked nor expired
 )
 
-// weigh compares the rendering with the files on disk. Accounts and groups are
-// known by their names; lines that cannot be parsed, and all but the first of a
-// name, are no lines to a name service and count for nothing.
+// weighing compares the rendering with the files on disk.
+type weighing struct {
+	*Plan
+	was    []before        // of each line of passwd as it is rendered
+	gone   map[string]bool // names that go from passwd, and whether they had a private group
+	strays []stray
+	named  map[int]naming // of some accounts, by the line of their own
+}
+
+// weigh compares the rendering with the files on disk. Lines that cannot be
+// parsed, and all but the first of a name, are no lines to a name service and
+// count for nothing. Of lines with the same uid the first is an account and the
+// others its aliases, on disk as in the rendering. Which account is which, see
+// settleStrays.
 //
 // An account is locked when a login was possible before and is no more: for a
 // "!" before the hash, a day of expiry that has come, or a shell such as
@@ -35,99 +46,115 @@ const (
 // these as changed. Private groups count with their accounts.
 func (p *Plan) weigh(d *dir) (roster.Effect, error) {
 	now := p.now
-	e := roster.Effect{After: now.passwd.count()}
+	e := roster.Effect{After: now.passwd.count() - len(now.aliases)}
 	if !p.Changed() {
 		e.Before = e.After
 		return e, nil
 	}
-	was := make([]before, now.passwd.count())
-	gone := map[string]bool{} // accounts that go, and whether they had a private group
-	err := p.eachOldLine(d, passwdName, func(line []byte) error {
-		p.weighPasswd(line, was, gone)
-		return nil
-	})
-	if err != nil {
+	w := &weighing{Plan: p, was: make([]before, now.passwd.count())}
+	if err := p.eachOldLine(d, passwdName, w.passwdLine); err != nil {
 		return e, err
 	}
-	err = p.eachOldLine(d, shadowName, func(line []byte) error {
-		p.weighShadow(line, was)
-		return nil
-	})
-	if err != nil {
+	if err := p.eachOldLine(d, shadowName, w.shadowLine); err != nil {
 		return e, err
 	}
-	e.Removed = len(gone)
+	w.settleAliases()
+	e.Removed = w.settleStrays()
 	e.Before = e.Removed
-	for i, w := range was {
-		if w&hadPasswd == 0 {
-			e.Added++
-			continue
-		}
-		e.Before++
-		if w&samePasswd != 0 && (w&sameShadow != 0 || w&hadShadow == 0 && !p.r.rules.shadow) {
-			continue
-		}
-		could, can := p.logins(i, w)
-		switch {
-		case could && !can:
-			e.Locked++
-		case w&otherUID != 0:
-			e.Renumbered++
-		default:
-			e.Changed++
+	for i := range w.was {
+		if _, ok := now.alias(i); !ok {
+			w.count(i, &e)
 		}
 	}
-	return e, p.weighGroups(d, &e, gone)
+	return e, w.groups(d, &e)
 }
 
-func (p *Plan) weighPasswd(line []byte, was []before, gone map[string]bool) {
-	i, ok := p.now.passwd.find(nameOf(line))
-	if ok && was[i]&hadPasswd != 0 {
+// count counts the account whose own line is the ith.
+func (w *weighing) count(i int, e *roster.Effect) {
+	was, named := w.was[i], w.named[i]
+	if was&hadPasswd == 0 && !named.before {
+		e.Added++
 		return
 	}
-	if ok && bytes.Equal(line, p.now.passwd.line(i)) {
-		was[i] |= hadPasswd | samePasswd
+	e.Before++
+	if w.same(was) && !named.changed {
 		return
+	}
+	could, can := w.logins(i, was)
+	switch {
+	case (could || named.could) && !can:
+		e.Locked++
+	case was&otherUID != 0:
+		e.Renumbered++
+	default:
+		e.Changed++
+	}
+}
+
+// same reports whether nothing changes in a line of passwd and its shadow.
+func (w *weighing) same(was before) bool {
+	return was&samePasswd != 0 && (was&sameShadow != 0 || was&hadShadow == 0 && !w.r.rules.shadow)
+}
+
+func (w *weighing) passwdLine(line []byte) error {
+	now := w.now.passwd
+	i, ok := now.find(nameOf(line))
+	if ok && w.was[i]&hadPasswd != 0 {
+		return nil
+	}
+	if ok && bytes.Equal(line, now.line(i)) {
+		w.was[i] |= hadPasswd | samePasswd
+		w.noteOrder(i)
+		return nil
 	}
 	old, err := roster.ParsePasswd(string(line))
 	if err != nil {
-		return
+		return nil
 	}
 	if !ok {
-		if _, again := gone[old.Name]; !again {
-			gone[old.Name] = old.UID == old.GID
+		if _, again := w.gone[old.Name]; !again {
+			if w.gone == nil {
+				w.gone = map[string]bool{}
+			}
+			w.gone[old.Name] = old.UID == old.GID
+			w.strays = append(w.strays, stray{old.UID, -1})
 		}
-		return
+		return nil
 	}
-	was[i] |= hadPasswd
-	if old.UID != p.newPasswd(i).UID {
-		was[i] |= otherUID
+	w.was[i] |= hadPasswd
+	if old.UID != w.newPasswd(i).UID {
+		w.was[i] |= otherUID
+		w.strays = append(w.strays, stray{old.UID, i})
+	} else {
+		w.noteOrder(i)
 	}
-	if !p.r.rules.refusesLogin(old.Shell) {
-		was[i] |= openShell
+	if !w.r.rules.refusesLogin(old.Shell) {
+		w.was[i] |= openShell
 	}
 	if old.Password == "x" {
-		was[i] |= usesShadow
+		w.was[i] |= usesShadow
 	}
+	return nil
 }
 
-func (p *Plan) weighShadow(line []byte, was []before) {
-	i, ok := p.now.passwd.find(nameOf(line))
-	if !ok || was[i]&hadShadow != 0 {
-		return
+func (w *weighing) shadowLine(line []byte) error {
+	i, ok := w.now.passwd.find(nameOf(line))
+	if !ok || w.was[i]&hadShadow != 0 {
+		return nil
 	}
-	if p.r.rules.shadow && bytes.Equal(line, p.now.shadow.line(i)) {
-		was[i] |= hadShadow | sameShadow
-		return
+	if w.r.rules.shadow && bytes.Equal(line, w.now.shadow.line(i)) {
+		w.was[i] |= hadShadow | sameShadow
+		return nil
 	}
 	old, err := roster.ParseShadow(string(line))
 	if err != nil {
-		return
+		return nil
 	}
-	was[i] |= hadShadow
-	if p.open(old) {
-		was[i] |= openShadow
+	w.was[i] |= hadShadow
+	if w.open(old) {
+		w.was[i] |= openShadow
 	}
+	return nil
 }
 
 // logins reports whether a login to the ith account was and will be possible.
@@ -167,11 +194,11 @@ func (p *Plan) newPasswd(i int) roster.Passwd {
 	return line
 }
 
-func (p *Plan) weighGroups(d *dir, e *roster.Effect, gone map[string]bool) error {
-	now := p.now.group
+func (w *weighing) groups(d *dir, e *roster.Effect) error {
+	now := w.now.group
 	seen := make([]bool, now.count())
 	lost := map[string]bool{}
-	err := p.eachOldLine(d, groupName, func(line []byte) error {
+	err := w.eachOldLine(d, groupName, func(line []byte) error {
 		name := nameOf(line)
 		i, ok := now.find(name)
 		if ok && seen[i] {
@@ -187,11 +214,11 @@ func (p *Plan) weighGroups(d *dir, e *roster.Effect, gone map[string]bool) error
 		switch {
 		case ok:
 			seen[i] = true
-			if !p.private(name) {
+			if !w.private(name) {
 				e.GroupsChanged++
 			}
-		case !gone[string(name)] && !lost[string(name)]:
-			if _, ok := p.now.passwd.find(name); !ok {
+		case !w.gone[string(name)] && !lost[string(name)]:
+			if _, ok := w.now.passwd.find(name); !ok {
 				lost[string(name)] = true
 			}
 		}
@@ -199,14 +226,15 @@ func (p *Plan) weighGroups(d *dir, e *roster.Effect, gone map[string]bool) error
 	})
 	e.GroupsRemoved = len(lost)
 	for i, ok := range seen {
-		if !ok && !p.private(now.name(i)) {
+		if !ok && !w.private(now.name(i)) {
 			e.GroupsAdded++
 		}
 	}
 	return err
 }
 
-// private reports whether a rendered group is the private one of an account.
+// private reports whether a rendered group is the private one of an account or
+// of its alias.
 func (p *Plan) private(name []byte) bool {
 	i, ok := p.now.passwd.find(name)
 	if !ok {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 
 	"pwb/roster"
 )
@@ -20,7 +19,7 @@ type Policy struct {
 	// MinID is the least uid and gid that is rendered; roster.MinID at least.
 	MinID uint32
 	// AllowNames are names that are rendered although they are protected: see
-	// Protected. They do not lift the other rules.
+	// roster.Protected. They do not lift the other rules.
 	AllowNames []string
 	// Shells are the login shells that an account may have, as shells(5) would
 	// list them.
@@ -81,7 +80,7 @@ func (p Policy) rules() (*rules, error) {
 	}
 	r := &rules{min: p.MinID, allowed: map[string]bool{}, shells: map[string]bool{}, nologin: p.NologinShell, shadow: p.Shadow}
 	for _, sh := range slices.Concat(p.Shells, []string{p.NologinShell}) {
-		if err := checkPath(sh); err != nil {
+		if err := roster.CheckPath(sh); err != nil {
 			return nil, fmt.Errorf("policy: shell %w", err)
 		}
 	}
@@ -101,24 +100,4 @@ func (p Policy) rules() (*rules, error) {
 func (r *rules) refusesLogin(shell string) bool {
 	base := path.Base(shell)
 	return shell == r.nologin || base == "nologin" || base == "false"
-}
-
-// maxPath is the most bytes a home or a shell may have.
-const maxPath = 1024
-
-// checkPath reports why s cannot be a home or a shell: it is no field, too
-// long, relative, or not in its shortest form.
-func checkPath(s string) error {
-	if err := roster.CheckField(s); err != nil {
-		return err
-	}
-	switch {
-	case len(s) > maxPath:
-		return fmt.Errorf("%.80q has %d bytes, %d at most", s, len(s), maxPath)
-	case !strings.HasPrefix(s, "/"):
-		return fmt.Errorf("%q is not an absolute path", s)
-	case path.Clean(s) != s:
-		return fmt.Errorf("%q is not in its shortest form, which is %q", s, path.Clean(s))
-	}
-	return nil
 }

@@ -36,6 +36,9 @@ func drawRows(t *rapid.T) []roster.Row {
 			Locked: rapid.Bool().Draw(t, "locked"),
 			Expire: rapid.SampledFrom([]int64{0, 0, 1, -1, 20000, 1 << 62}).Draw(t, "expire"),
 		}
+		if rapid.Bool().Draw(t, "renamed") {
+			a.Aliases = rapid.SliceOfN(hostile(append(names, "old", "older", "elder")...), 0, 20).Draw(t, "aliases")
+		}
 		a.GID = a.UID
 		if rapid.IntRange(0, 3).Draw(t, "borrow") == 0 {
 			a.GID = number.Draw(t, "gid")
@@ -78,10 +81,12 @@ func checkRendering(t rapid.TB, rules *rules, local *local, rows []roster.Row) {
 		t.Fatalf("verify: %v\n%q\n%q", err, o.passwd, o.group)
 	}
 	accounts, groups, members := 0, 0, 0
+	own := map[string]*roster.Account{}
 	for _, r := range rows {
 		switch {
 		case r.Account != nil:
 			accounts++
+			own[r.Key()] = r.Account
 		case r.Group != nil:
 			groups++
 		default:
@@ -90,22 +95,31 @@ func checkRendering(t rapid.TB, rules *rules, local *local, rows []roster.Row) {
 	}
 	refusedAccounts, refusedGroups := 0, 0
 	for _, q := range o.quarantined {
-		if strings.HasPrefix(q.Key, "a/") {
-			refusedAccounts++
-		} else {
+		switch {
+		case strings.HasPrefix(q.Key, "g/"):
 			refusedGroups++
+		case q.Name == own[q.Key].Name: // or else it is an alias
+			refusedAccounts++
+			delete(own, q.Key)
 		}
 	}
-	if got := v.passwd.count(); got != accounts-refusedAccounts {
+	if got := v.passwd.count(); got != accounts-refusedAccounts+len(v.aliases) {
 		t.Fatalf("%d lines in passwd from %d accounts, %d refused", got, accounts, refusedAccounts)
 	}
-	if got := v.group.count(); got > accounts+groups-refusedAccounts-refusedGroups {
+	if got := v.group.count(); got > accounts+groups-refusedAccounts-refusedGroups+len(v.aliases) {
 		t.Fatalf("%d lines in group from %d accounts and %d groups", got, accounts, groups)
 	}
+	aliases := checkAliases(t, o, v, rows, own)
 	listed := 0
 	for i := range v.group.count() {
 		g, _ := roster.ParseGroup(string(v.group.line(i)))
-		listed += len(g.Members)
+		for at := 0; at < len(g.Members); listed++ {
+			behind := aliases[g.Members[at]]
+			if at++; len(g.Members) < at+len(behind) || !slices.Equal(g.Members[at:at+len(behind)], behind) {
+				t.Fatalf("members %v, though %v are aliases of the one before place %d", g.Members, behind, at)
+			}
+			at += len(behind)
+		}
 	}
 	if listed+o.skipped != members {
 		t.Fatalf("%d members listed and %d skipped of %d", listed, o.skipped, members)
@@ -120,6 +134,57 @@ func checkRendering(t rapid.TB, rules *rules, local *local, rows []roster.Row) {
 	if err != nil || !bytes.Equal(o.passwd, again.passwd) || !bytes.Equal(o.group, again.group) || !bytes.Equal(o.shadow, again.shadow) {
 		t.Fatalf("rendered differently the second time: %v", err)
 	}
+}
+
+// checkAliases holds for the aliases of any rows, of which those in rendered are
+// accounts with lines: each alias has the lines of its account, or is told in
+// quarantine, or says nothing new; and none is a present name. It returns them by
+// the names of their accounts.
+func checkAliases(t rapid.TB, o *rendering, v *verified, rows []roster.Row, rendered map[string]*roster.Account) map[string][]string {
+	present := map[string]bool{}
+	for _, r := range rows {
+		switch {
+		case r.Account != nil:
+			present[r.Account.Name] = true
+		case r.Group != nil:
+			present[r.Group.Name] = true
+		}
+	}
+	refused := map[[2]string]bool{}
+	for _, q := range o.quarantined {
+		refused[[2]string{q.Key, q.Name}] = true
+	}
+	all := map[string][]string{}
+	count := 0
+	for key, a := range rendered {
+		at, ok := v.passwd.find([]byte(a.Name))
+		if _, alias := v.alias(at); !ok || alias {
+			t.Fatalf("account %q has no line of its own", a.Name)
+		}
+		for i, alias := range a.Aliases {
+			line, ok := v.passwd.find([]byte(alias))
+			of, _ := v.alias(line)
+			ok = ok && of == at && !present[alias]
+			switch {
+			case alias == a.Name:
+			case ok == refused[[2]string{key, alias}]:
+				t.Fatalf("alias %q of %q is rendered: %v, and refused: %v", alias, a.Name, ok, !ok)
+			case ok && !slices.Contains(a.Aliases[:i], alias):
+				all[a.Name] = append(all[a.Name], alias)
+				count++
+				if _, ok := v.group.find([]byte(alias)); ok != a.PrivateGroup() {
+					t.Fatalf("alias %q of %q has a group: %v", alias, a.Name, ok)
+				}
+			}
+		}
+		if n := len(all[a.Name]); n > roster.MaxAliases {
+			t.Fatalf("%q has %d aliases", a.Name, n)
+		}
+	}
+	if count != len(v.aliases) {
+		t.Fatalf("%d aliases are rendered, %d of the roster's", len(v.aliases), count)
+	}
+	return all
 }
 
 // TestAnyRosterCommitsOnce also weighs and shows what is on disk.
@@ -161,6 +226,9 @@ func FuzzRender(f *testing.F) {
 	f.Add([]byte(`["a/1",{"name":"a\nroot","uid":2000,"gid":0,"home":"/","shell":"/bin/bash:x","locked":true}]`))
 	f.Add([]byte(`["a/1",{"name":"eng","uid":3000,"gid":3000,"home":"/home/x","shell":"/bin/sh"}]` + "\n" + `["g/1",{"name":"eng","gid":3001}]`))
 	f.Add([]byte(`["a/1",{"name":"bob","uid":3000,"gid":1700,"gecos":"\ufffd","home":"/home/x","shell":"/bin/sh","hash":"!!"}]`))
+	f.Add([]byte(`["a/1",{"name":"ada","uid":2000,"gid":2000,"home":"/home/ada","shell":"/bin/bash","aliases":["old","bob","ada","eng","A"]}]` + "\n" +
+		`["a/2",{"name":"bob","uid":2001,"gid":3000,"home":"/home/bob","shell":"/bin/bash","aliases":["old","b"],"locked":true}]` + "\n" +
+		`["g/1",{"name":"eng","gid":3000}]` + "\n" + `["m/1/1",{}]` + "\n" + `["m/1/2",{}]`))
 	f.Add([]byte(`["m/x-/1",{}]` + "\n" + `["m/x/1",{}]` + "\n" + `["g/x",{}]`))
 	rules, err := DefaultPolicy().rules()
 	if err != nil {

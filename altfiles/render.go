@@ -37,7 +37,8 @@ const passwdLine = 90
 // builder makes a rendering of rows that come once, in the order of their keys.
 // Lines are appended as accounts come. What cannot be known until all groups
 // have come is settled then: an account loses its line again when its primary
-// group does not exist, or its private group is also a group of the roster.
+// group does not exist, or its private group is also a group of the roster; and
+// aliases get theirs, behind those of all accounts.
 //
 // Of two accounts, or two groups, that want the same name or number the first
 // gets it, and keeps it from the second even if it loses its own line later.
@@ -57,6 +58,7 @@ type builder struct {
 	names    table
 	uids     map[uint32]uint32
 	borrowed []borrower
+	aliased  []aliased // ascending by account
 	settled  bool
 
 	groups     []groupEntry // ascending by id
@@ -74,6 +76,7 @@ type accountEntry struct {
 	id, line uint32 // where its id and its passwd line begin
 	private  bool
 	dropped  bool
+	aliased  bool // it is in builder.aliased, and that is settled
 }
 
 // borrower is an account whose primary group is not its own.
@@ -117,16 +120,22 @@ func render(rules *rules, local *local, rows iter.Seq2[roster.Row, error], sizes
 	}
 	b.settle()
 	b.appendGroups()
+	if max(len(b.out.passwd), len(b.out.group), len(b.out.shadow)) > math.MaxUint32 {
+		return nil, errTooLarge
+	}
 	slices.SortStableFunc(b.out.quarantined, func(x, y roster.Quarantine) int { return strings.Compare(x.Key, y.Key) })
 	return &b.out, nil
 }
+
+// errTooLarge: offsets have 32 bits.
+var errTooLarge = errors.New("the roster is larger than 4 GiB")
 
 func (b *builder) add(row roster.Row) error {
 	if err := b.checkOrder(row); err != nil {
 		return err
 	}
 	if len(b.ids) > math.MaxUint32-1<<16 || len(b.out.passwd) > math.MaxUint32-1<<16 || len(b.members) > math.MaxUint32-1<<16 {
-		return errors.New("the roster is larger than 4 GiB")
+		return errTooLarge
 	}
 	switch {
 	case row.Account != nil:
@@ -213,6 +222,9 @@ func (b *builder) addAccount(a *roster.Account) error {
 	if !a.PrivateGroup() {
 		b.borrowed = append(b.borrowed, borrower{account: i, gid: a.GID})
 	}
+	if len(a.Aliases) > 0 {
+		b.addAliases(i, a.Aliases)
+	}
 	return nil
 }
 
@@ -279,6 +291,10 @@ func (b *builder) addMember(m *roster.Member) {
 		b.members = append(b.members, ',')
 	}
 	b.members = append(b.members, b.name(i)...)
+	for _, alias := range b.aliasesOf(i) {
+		// initgroups(3) looks for the name that somebody logs in with.
+		b.members = append(append(b.members, ','), alias...)
+	}
 	b.group.end = uint32(len(b.members))
 }
 

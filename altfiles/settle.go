@@ -6,7 +6,8 @@ import (
 	"pwb/roster"
 )
 
-// settle decides, once all groups have come, which accounts stay.
+// settle decides, once all groups have come, which accounts stay and which
+// aliases they get.
 func (b *builder) settle() {
 	if b.settled {
 		return
@@ -32,11 +33,13 @@ func (b *builder) settle() {
 			drop(w.account, err)
 		}
 	}
+	b.settleAliases()
 	b.uids, b.names = nil, table{}
 	b.members = make([]byte, 0, cap(b.out.group)-len(b.out.group))
 	if any {
 		b.removeDropped()
 	}
+	b.appendAliases()
 }
 
 // checkPrimary reports why an account may not have gid for its primary group:
@@ -50,7 +53,7 @@ func (b *builder) checkPrimary(gid uint32) error {
 	if !ok {
 		return fmt.Errorf("gid %d of its primary group is that of no group here: assign the group, or give the account one of its own", gid)
 	}
-	if Protected(name) && !b.rules.allowed[name] {
+	if b.rules.protects(name) {
 		return fmt.Errorf("gid %d of its primary group is that of the local group %q, which is protected: choose another, or allow the name on this node", gid, name)
 	}
 	if _, ok := b.local.users[name]; ok {

@@ -66,7 +66,10 @@ func (l *lines) find(name []byte) (int, bool) {
 
 // verified are the three files, found good. Line i of shadow is that of line i
 // of passwd, which is how it is found; shadow has none where none is written.
-type verified struct{ passwd, group, shadow *lines }
+type verified struct {
+	passwd, group, shadow *lines
+	aliases               []aliasLine // ascending by line
+}
 
 // verify parses what was rendered, as a name service would, and checks what
 // must hold of it whatever the roster said. It knows nothing of how the bytes
@@ -102,9 +105,6 @@ func (r *rules) verify(o *rendering, local *local) (*verified, error) {
 		gids = append(gids, g.GID)
 	}
 	slices.Sort(gids)
-	if gid, ok := double(gids); ok {
-		return nil, fmt.Errorf("group: two groups have gid %d", gid)
-	}
 
 	uids := make([]uint32, 0, v.passwd.count())
 	for i := range v.passwd.count() {
@@ -132,20 +132,13 @@ func (r *rules) verify(o *rendering, local *local) (*verified, error) {
 		}
 	}
 	slices.Sort(uids)
-	if uid, ok := double(uids); ok {
-		return nil, fmt.Errorf("passwd: two accounts have uid %d", uid)
+	if err := v.verifyAliases(doubles(uids)); err != nil {
+		return nil, fmt.Errorf("passwd: %w", err)
+	}
+	if err := v.verifyGroupAliases(doubles(gids)); err != nil {
+		return nil, fmt.Errorf("group: %w", err)
 	}
 	return &v, nil
-}
-
-// double finds a number that stands twice in an ascending list.
-func double(ids []uint32) (uint32, bool) {
-	for i := 1; i < len(ids); i++ {
-		if ids[i] == ids[i-1] {
-			return ids[i], true
-		}
-	}
-	return 0, false
 }
 
 func (r *rules) verifyGroup(g roster.GroupLine, local *local, passwd *lines) error {
@@ -165,7 +158,7 @@ func (r *rules) verifyGroup(g roster.GroupLine, local *local, passwd *lines) err
 
 func (r *rules) verifyPasswd(p roster.Passwd, local *local) error {
 	err := errors.Join(roster.CheckName(p.Name), r.checkNumber("uid", p.UID), r.checkNumber("gid", p.GID),
-		roster.CheckField(p.Gecos), checkHome(p.Home), checkPath(p.Shell))
+		roster.CheckField(p.Gecos), roster.CheckHome(p.Home), roster.CheckPath(p.Shell))
 	if err != nil {
 		return err
 	}

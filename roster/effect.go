@@ -3,14 +3,21 @@ package roster
 import "fmt"
 
 // Effect is what rendering a roster would do to a node's files.
+//
+// An account's aliases are no accounts: they count in none of these numbers, and
+// one that comes or goes changes its account. Two entries are of one account when
+// they have the same uid; the first of them is its own.
 type Effect struct {
 	// Before and After count the accounts in the files now and afterwards.
 	Before, After int
-	// Added and Removed count accounts by name; Locked those that can log in
-	// now and could not afterwards; Renumbered those that keep their name with
-	// another uid; Changed those with any other difference.
+	// Added and Removed count accounts by name: one that is renamed is removed
+	// and added, unless it keeps its uid and one of its names, if only as an
+	// alias. Locked are those that can log in now and could not afterwards;
+	// Renumbered those that keep their name with another uid; Changed those with
+	// any other difference.
 	Added, Removed, Locked, Renumbered, Changed int
-	// GroupsAdded, GroupsRemoved and GroupsChanged count groups by name.
+	// GroupsAdded, GroupsRemoved and GroupsChanged count groups by name, but for
+	// private ones and their aliases.
 	GroupsAdded, GroupsRemoved, GroupsChanged int
 	// Quarantined are the rows that this node refuses, in the roster's order.
 	Quarantined []Quarantine
@@ -29,10 +36,11 @@ func (e Effect) String() string {
 		e.GroupsAdded, e.GroupsRemoved, e.GroupsChanged, len(e.Quarantined))
 }
 
-// Quarantine is a row that a node refuses to render, and why.
+// Quarantine is a row that a node refuses to render, or an alias of one that it
+// does render, and why.
 type Quarantine struct {
-	// Key is the row's key, Name the account's or group's name as it came; it
-	// may hold anything, so it is quoted wherever it is shown.
+	// Key is the row's key, Name the account's or group's name as it came, or
+	// the alias's; it may hold anything, so it is quoted wherever it is shown.
 	Key  string `json:"key"`
 	Name string `json:"name"`
 	// Reason says what is wrong and what would mend it. It holds no secret.

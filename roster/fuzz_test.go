@@ -56,7 +56,7 @@ func FuzzReader(f *testing.F) {
 // FuzzParseChange: a change keeps its line as it came, and a row that it yields
 // has a line of its own that yields the same row.
 func FuzzParseChange(f *testing.F) {
-	for _, line := range [][]byte{ada.Line(), eng.Line(), []byte(`["m/g1/u1",{}]`), roster.GoneLine("a/u1"), []byte(`["a/u1",{"x":1}]`), []byte(`["a/",null]`)} {
+	for _, line := range [][]byte{ada.Line(), eng.Line(), []byte(`["m/g1/u1",{}]`), roster.GoneLine("a/u1"), []byte(`["a/u1",{"x":1}]`), []byte(`["a/u1",{"aliases":["ada","b"]}]`), []byte(`["a/u1",{"aliases":[]}]`), []byte(`["a/",null]`)} {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {

@@ -48,6 +48,8 @@ func account() *rapid.Generator[roster.Account] {
 			Hash:   rapid.StringMatching(`(\$6\$[a-zA-Z0-9./<>&]{0,40})?`).Draw(t, "hash"),
 			Locked: rapid.Bool().Draw(t, "locked"),
 			Expire: rapid.Int64().Draw(t, "expire"),
+			// None is nil, as a row without the field is read.
+			Aliases: rapid.OneOf(rapid.Just([]string(nil)), rapid.SliceOfN(rapid.OneOf(name(), rapid.String()), 1, 3)).Draw(t, "aliases"),
 		}
 	})
 }

@@ -7,7 +7,8 @@ import "strings"
 // whose members get root's rights or a device. The lists are one, since an
 // account usually brings a group of its own name.
 //
-// A node allows such a name with Policy.AllowNames.
+// No node renders such a name unless its policy allows it (altfiles.Policy,
+// AllowNames), so a server does well not to give it in the first place.
 func Protected(name string) bool {
 	if strings.HasPrefix(name, "systemd-") {
 		return true

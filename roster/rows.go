@@ -13,6 +13,7 @@ import (
 // As a line it is a JSON array of its key and its value:
 //
 //	["a/ID",{"name":"ada","uid":1000,"gid":1000,"home":"/home/ada","shell":"/bin/bash"}]
+//	["a/ID",{"name":"adela",…,"aliases":["ada"]}]
 //	["g/ID",{"name":"eng","gid":1001}]
 //	["m/GROUP-ID/ACCOUNT-ID",{}]
 //
@@ -82,7 +83,7 @@ func (r Row) Line() []byte {
 	b.WriteString(`",`)
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	// Structs of strings, numbers and booleans always encode.
+	// Structs of strings, lists of them, numbers and booleans always encode.
 	_ = enc.Encode(value)
 	b.Truncate(b.Len() - 1)
 	b.WriteByte(']')
@@ -146,6 +147,9 @@ func (c Change) Row() (Row, error) {
 	}
 	if err := json.Unmarshal(value, into); err != nil {
 		return Row{}, fmt.Errorf("row %s: %w", c.Key, err)
+	}
+	if a := row.Account; a != nil && len(a.Aliases) == 0 {
+		a.Aliases = nil // "aliases":[] says the same as no such field
 	}
 	return row, nil
 }

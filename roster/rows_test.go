@@ -57,6 +57,18 @@ func TestRowsHaveTheLinesThatAreDocumented(t *testing.T) {
 			`["a/u1",{"name":"ada","uid":1,"gid":2,"gecos":"A & <B>","home":"/h","shell":"/s","hash":"$6$x","locked":true,"expire":3}]`,
 		},
 		{
+			"aliases come last, in their own order",
+			roster.Row{Account: &roster.Account{ID: "u1", Name: "ada", UID: 1, GID: 2, Home: "/h", Shell: "/s", Aliases: []string{"b", "a"}}},
+			"a/u1",
+			`["a/u1",{"name":"ada","uid":1,"gid":2,"home":"/h","shell":"/s","aliases":["b","a"]}]`,
+		},
+		{
+			"no aliases and an empty list of them are the same",
+			roster.Row{Account: &roster.Account{ID: "u1", Name: "ada", UID: 1, GID: 2, Home: "/h", Shell: "/s", Aliases: []string{}}},
+			"a/u1",
+			`["a/u1",{"name":"ada","uid":1,"gid":2,"home":"/h","shell":"/s"}]`,
+		},
+		{
 			"a group has a name and a number",
 			roster.Row{Group: &roster.Group{ID: "g1", Name: "eng", GID: 1001}},
 			"g/g1",
@@ -132,6 +144,39 @@ func TestFieldsOfLaterVersionsAreKeptInTheLineAndIgnoredInTheRow(t *testing.T) {
 	}
 }
 
+func TestRowsAreReadWithAndWithoutAliases(t *testing.T) {
+	for _, c := range []struct {
+		sentence, field string
+		want            []string
+	}{
+		{"a row of a server that knows no aliases has none", ``, nil},
+		{"aliases keep their order", `,"aliases":["b","a"]`, []string{"b", "a"}},
+		{"an empty list is none", `,"aliases":[]`, nil},
+		{"null is none", `,"aliases":null`, nil},
+		{"an alias that is no name is for the renderer to refuse", `,"aliases":["","A:b"]`, []string{"", "A:b"}},
+		{"beside an unknown field they are read as well", `,"badge":{"no":7},"aliases":["a"],"more":[1]`, []string{"a"}},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			line := []byte(`["a/u1",{"name":"ada","uid":1000,"gid":1000,"home":"/h","shell":"/s"` + c.field + `}]`)
+			change, err := roster.ParseChange(line)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(change.Line, line) {
+				t.Errorf("the line became %s, and with it the digest another", change.Line)
+			}
+			r, err := change.Row()
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := &roster.Account{ID: "u1", Name: "ada", UID: 1000, GID: 1000, Home: "/h", Shell: "/s", Aliases: c.want}
+			if !reflect.DeepEqual(r.Account, want) {
+				t.Errorf("row %+v, not %+v", r.Account, want)
+			}
+		})
+	}
+}
+
 func TestLinesThatAreNoChange(t *testing.T) {
 	for sentence, line := range map[string]string{
 		"nothing":                      ``,
@@ -176,6 +221,8 @@ func TestValuesThatAreNoRow(t *testing.T) {
 		"a null with a space":  `["a/u1", null]`,
 		"an object after all":  `["a/u1"," {}]`,
 		"a name that is a map": `["g/g1",{"name":{}}]`,
+		"aliases of text":      `["a/u1",{"aliases":"ada"}]`,
+		"an alias of a number": `["a/u1",{"aliases":[7]}]`,
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			c, err := roster.ParseChange([]byte(line))

@@ -155,6 +155,21 @@ func (s *Server) logEvent(e Event) {
 	s.log.Info("audit", "action", e.Action, "actor", e.Actor, "subject", e.Subject, "name", e.Name, "uid", e.UID, "gid", e.GID, "changes", string(e.Changes))
 }
 
+// RestoreEvent is the event of an account that a restore made another, brought
+// or took; of two accounts without an ID it is that of the restore itself.
+func RestoreEvent(before, after roster.Account, actor string, now time.Time) Event {
+	e := Event{Action: "store.restore", Changes: []byte("{}")}
+	switch {
+	case after.ID != "":
+		e = accountEvent("user.restore", changes{}, ledger.Change{Before: before, After: after})
+	case before.ID != "":
+		e = accountEvent("user.forgotten", changes{}, ledger.Change{Before: before})
+		e.Subject, e.Name, e.UID, e.GID = before.ID, before.Name, before.UID, before.GID
+	}
+	e.Actor, e.At = actor, now.UTC().Truncate(time.Millisecond)
+	return e
+}
+
 // History is a subject's name and numbers from a moment on.
 type History struct {
 	From    time.Time `json:"from"`
@@ -180,7 +195,7 @@ func historyOf(v View, subject string) (all []History, err error) {
 			told = told || has
 		}
 		kind, _, _ := strings.Cut(e.Action, ".")
-		if told || strings.HasSuffix(e.Action, ".delete") || strings.HasSuffix(e.Action, ".buried") {
+		if told || strings.HasSuffix(e.Action, ".delete") || strings.HasSuffix(e.Action, ".buried") || strings.HasSuffix(e.Action, ".forgotten") {
 			all = append(all, History{From: e.At, Subject: subject, Kind: cmp.Or(kind, "user"), Name: e.Name, UID: e.UID, GID: e.GID, Action: e.Action, Actor: e.Actor})
 		}
 		return nil

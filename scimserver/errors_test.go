@@ -314,7 +314,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		"a home with a slash":                      {Ledger: ledger.Config{HomeDir: "/home/"}},
 		"a home with a colon":                      {Ledger: ledger.Config{HomeDir: "/home:x"}},
 		"homes in a directory of the system":       {Ledger: ledger.Config{HomeDir: "/usr"}},
-		"homes beside the system":                  {Ledger: ledger.Config{HomeDir: "/"}},
+		"homes in the root, beside the system":     {Ledger: ledger.Config{HomeDir: "/"}},
 		"an end of the range before its start":     {Ledger: ledger.Config{StartUID: 2000, EndUID: 1999}},
 		"a start gid below 1000":                   {Ledger: ledger.Config{StartGID: 999}},
 		"a group of administrators that is root's": {Ledger: ledger.Config{AdminGroup: "wheel"}},

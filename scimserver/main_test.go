@@ -2,17 +2,21 @@ package scimserver_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -446,4 +450,15 @@ func (a *answer) okStream() *answer {
 
 func query(p roster.Position, more string) string {
 	return fmt.Sprintf("?epoch=%s&after=%d&sum=%v%s", p.Epoch, p.Seq, p.Sum, more)
+}
+
+// ordered calls yield for a map's elements in the order of their keys.
+func ordered[K cmp.Ordered, V any](m map[K]V) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
 }

@@ -90,6 +90,12 @@ func (o *Operator) ImportAccounts(ctx context.Context, accounts []ledger.Import,
 				if err != nil {
 					return err
 				}
+				// One that a restore forgot is the same again.
+				if s, err := tx.Subject(owner.Subject); err != nil {
+					return err
+				} else if s.Readmit && s.Account != nil && (im.UID == 0 || im.UID == s.Account.UID) {
+					id, im.UID = s.ID, s.Account.UID
+				}
 				c, err := o.ledger.ImportAccount(tx, id, im)
 				if err != nil {
 					return fmt.Errorf("import %s: %w", im.Name, err)

@@ -33,7 +33,8 @@ func Build(ctx context.Context, dir string, flags ...string) (Bin, error) {
 	return Bin(dir), nil
 }
 
-func (b Bin) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+// Command is one of the binaries with arguments.
+func (b Bin) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, filepath.Join(string(b), name), args...)
 }
 
@@ -59,7 +60,7 @@ func StartServer(ctx context.Context, b Bin, dataDir, listen string, flags ...st
 	if !slices.Contains(flags, "--tls-cert") {
 		args, scheme = append(args, "--insecure-http"), "http://"
 	}
-	s := &Server{DataDir: dataDir, bin: b, cmd: b.command(ctx, "pwb-server", args...), done: make(chan struct{})}
+	s := &Server{DataDir: dataDir, bin: b, cmd: b.Command(ctx, "pwb-server", args...), done: make(chan struct{})}
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
@@ -119,7 +120,7 @@ func (s *Server) end(sig syscall.Signal) {
 
 // Token makes a token with the command that administrators use.
 func (s *Server) Token(ctx context.Context, name, scope string) (string, error) {
-	out, err := s.bin.command(ctx, "pwb-server", "token", "create", name, "--scope", scope, "--data-dir", s.DataDir).Output()
+	out, err := s.bin.Command(ctx, "pwb-server", "token", "create", name, "--scope", scope, "--data-dir", s.DataDir).Output()
 	if err != nil {
 		return "", fmt.Errorf("make the token %s: %w", name, withStderr(err))
 	}
@@ -157,7 +158,7 @@ type Agent struct {
 // Command is pwb-agent with the agent's flags.
 func (a Agent) Command(ctx context.Context, sub string, flags ...string) *exec.Cmd {
 	args := []string{sub, "--server", a.Server, "--token-file", a.TokenFile, "--dir", a.Dir, "--state-dir", a.StateDir}
-	cmd := a.Bin.command(ctx, "pwb-agent", append(append(args, a.Flags...), flags...)...)
+	cmd := a.Bin.Command(ctx, "pwb-agent", append(append(args, a.Flags...), flags...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	return cmd
 }

@@ -71,7 +71,7 @@ func Check(v View) ([]Finding, error) {
 			} else {
 				c.primaries = append(c.primaries, primary{a.ID, a.GID})
 			}
-			if err := checkHome(a.Home); err != nil {
+			if err := roster.CheckHome(a.Home); err != nil {
 				c.find(a.ID, fmt.Sprintf("home %v", err), "set homeDirectory at the provider")
 			}
 		case row.Group != nil:

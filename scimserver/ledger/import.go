@@ -55,8 +55,12 @@ func (l *Ledger) ImportAccount(tx Tx, id string, im Import) (Change, error) {
 	if err := l.primaryGroup(tx, &a, im.GID, im.Group, e); err != nil {
 		return Change{}, err
 	}
-	s := Subject{ID: id, State: Imported, Since: l.moment()}
-	return l.settle(tx, roster.Account{}, a, Subject{ID: id}, s, w)
+	known, err := tx.Subject(id)
+	if err != nil {
+		return Change{}, err
+	}
+	s := Subject{ID: id, State: Imported, Since: l.moment(), Held: known.Held}
+	return l.settle(tx, roster.Account{}, a, known, s, w)
 }
 
 // SetHash gives an imported account a password hash, and an administrator's

@@ -142,7 +142,7 @@ func (l *Ledger) tend(tx Tx, known Subject, now time.Time) (done []Done, err err
 		done = append(done, Done{"user.ended", Change{}})
 	}
 	if s.State == Departed && l.cfg.Retention > 0 && !now.Before(s.Since.Add(l.cfg.Retention)) {
-		if err := l.bury(tx, a, &s, now); err != nil {
+		if err := l.bury(tx, a, &s); err != nil {
 			return nil, err
 		}
 		return []Done{{"user.buried", Change{before, a}}}, nil
@@ -162,10 +162,10 @@ func withoutDue(s Subject) Subject {
 }
 
 // bury takes an account out of the roster; the ledger remembers it.
-func (l *Ledger) bury(tx Tx, a roster.Account, s *Subject, now time.Time) error {
+func (l *Ledger) bury(tx Tx, a roster.Account, s *Subject) error {
 	kept := a
 	kept.Hash, kept.Aliases = "", nil
-	s.State, s.Since, s.Aliases, s.Account = Buried, now, nil, &kept
+	s.State, s.Aliases, s.Account = Buried, nil, &kept
 	if err := tx.DropRow(roster.AccountKey(a.ID)); err != nil {
 		return err
 	}

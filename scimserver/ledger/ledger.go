@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -85,10 +84,16 @@ func New(cfg Config) (*Ledger, error) {
 			return nil, fmt.Errorf("%s is %d, which is not from %s, %d, to %d", r.last, r.Last, r.first, r.First, maxGiven)
 		}
 	}
-	if err := checkHome(cfg.HomeDir); err != nil {
+	if cfg.HomeDir == "/" {
+		return nil, fmt.Errorf("user-homedir-path %q would put homes between the system's directories: choose one such as /home", cfg.HomeDir)
+	}
+	if err := roster.CheckHome(path.Join(cfg.HomeDir, "name")); err != nil {
+		return nil, fmt.Errorf("user-homedir-path %q: a home such as %w", cfg.HomeDir, err)
+	}
+	if err := roster.CheckPath(cfg.HomeDir); err != nil {
 		return nil, fmt.Errorf("user-homedir-path %w", err)
 	}
-	if err := checkShell(cfg.Shell); err != nil {
+	if err := roster.CheckPath(cfg.Shell); err != nil {
 		return nil, fmt.Errorf("user-shell %w", err)
 	}
 	if cfg.AdminGroup != "" {
@@ -146,35 +151,4 @@ func (r *Refusal) Error() string { return strings.TrimSpace(r.Field + " " + r.Re
 
 func refuse(cause Cause, field, format string, args ...any) error {
 	return &Refusal{cause, field, fmt.Sprintf(format, args...)}
-}
-
-// maxPath is the most bytes of a home or shell: what the agents render.
-const maxPath = 1024
-
-// systemDirs hold what is the system's: no home lies in or is one of them.
-var systemDirs = []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr"}
-
-// checkHome reports why a path can be nobody's home.
-func checkHome(home string) error {
-	if err := checkPath(home); err != nil {
-		return err
-	}
-	if home == "/" || slices.ContainsFunc(systemDirs, func(dir string) bool { return home == dir || strings.HasPrefix(home, dir+"/") }) {
-		return fmt.Errorf("%q is a directory of the system", home)
-	}
-	return nil
-}
-
-func checkShell(shell string) error { return checkPath(shell) }
-
-func checkPath(p string) error {
-	switch {
-	case len(p) > maxPath:
-		return fmt.Errorf("%.80q has %d bytes, %d at most", p, len(p), maxPath)
-	case !path.IsAbs(p):
-		return fmt.Errorf("%q is not an absolute path", p)
-	case path.Clean(p) != p:
-		return fmt.Errorf("%q is not in its shortest form, which is %q", p, path.Clean(p))
-	}
-	return roster.CheckField(p)
 }

@@ -141,7 +141,7 @@ func (l *Local) readAccounts(data []byte, privileged map[string]bool) {
 		shell := path.Base(a.shell)
 		switch {
 		case again, !okUID, !okGID, uid == self, privileged[a.name], roster.Protected(l.groups[gid]),
-			checkGivenName(a.name) != nil, CheckGivenID(int64(uid)) != nil, checkHome(a.home) != nil, checkShell(a.shell) != nil,
+			checkGivenName(a.name) != nil, CheckGivenID(int64(uid)) != nil, roster.CheckHome(a.home) != nil, roster.CheckPath(a.shell) != nil,
 			shell == "nologin", shell == "false":
 			return
 		}

@@ -59,7 +59,7 @@ type Alias struct {
 type Subject struct {
 	ID    string
 	State State
-	// Since is when the subject came into its state; zero for Present.
+	// Since is when the subject was imported or departed; zero for Present.
 	Since time.Time
 	// UserName (folded) and ExternalID are those of the SCIM user that departed.
 	UserName, ExternalID string

@@ -81,12 +81,12 @@ func (w Wish) check() error {
 		}
 	}
 	if w.Home != "" {
-		if err := checkHome(w.Home); err != nil {
+		if err := roster.CheckHome(w.Home); err != nil {
 			return refuse(Invalid, fieldHome, "%v: choose another, or leave it out to be given one", err)
 		}
 	}
 	if w.Shell != "" {
-		if err := checkShell(w.Shell); err != nil {
+		if err := roster.CheckPath(w.Shell); err != nil {
 			return refuse(Invalid, fieldShell, "%v: choose another, or leave it out to be given one", err)
 		}
 	}

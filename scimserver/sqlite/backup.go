@@ -31,10 +31,11 @@ func Backup(ctx context.Context, dir, file string) (err error) {
 	if err := checkStore(path); err != nil {
 		return err
 	}
-	if file, err = newTarget(file); err != nil {
+	target, err := newTarget(file)
+	if err != nil {
 		return err
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*") // of mode 0600
+	temporary, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*") // of mode 0600
 	if err != nil {
 		return err
 	}
@@ -50,14 +51,17 @@ func Backup(ctx context.Context, dir, file string) (err error) {
 	if err := temporary.Sync(); err != nil {
 		return err
 	}
-	if _, err := verify(ctx, temporary.Name()); err != nil {
+	switch _, err := verify(ctx, temporary.Name()); {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
 		return fmt.Errorf("the copy does not stand the check, so that it was removed; the store itself may be damaged: %w", err)
 	}
-	if err := renameNew(temporary.Name(), file); err != nil {
+	if err := renameNew(temporary.Name(), target); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(file)); err != nil {
-		return errors.Join(err, os.Remove(file)) // it may not survive a power cut
+	if err := syncDir(filepath.Dir(target)); err != nil {
+		return errors.Join(err, os.Remove(target)) // it may not survive a power cut
 	}
 	return nil
 }

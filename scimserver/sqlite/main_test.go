@@ -13,6 +13,9 @@ import (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDir); dir != "" {
+		if file := os.Getenv(crashBackup); file != "" {
+			os.Exit(beKilledRestoring(dir, file))
+		}
 		os.Exit(beKilled(dir))
 	}
 	goleak.VerifyTestMain(m)

@@ -15,6 +15,13 @@ import (
 	"pwb/roster"
 )
 
+// restoreTimeout bounds the wait of a restore for the store's lock.
+const restoreTimeout = 2 * time.Minute
+
+// restoreCache is how many KiB of the store a restore keeps in memory: with less
+// it would write many pages more than once, while others wait.
+const restoreCache = 256 << 10
+
 // Restoration is what Restore did.
 type Restoration struct {
 	// Position is where the feed stands: in an epoch of its own.
@@ -38,11 +45,13 @@ type Restoration struct {
 // accounts that the backup does not know are buried. Tokens, events and nodes of
 // the store stay; tokens and events come back only into a store that has none.
 // The cursors go margin numbers beyond both, for what was given and is known to
-// neither. Agents take the new position as that of another store.
+// neither. The audit log has an event of actor for each account that is another
+// than before. Agents take the new position as that of another store.
 //
 // The file is only read. When it is no whole backup, or that of another store,
-// Restore fails and nothing changes.
-func Restore(ctx context.Context, dir, file string, margin uint32, now time.Time) (done Restoration, err error) {
+// Restore fails and nothing changes. Should tidying up fail after the restore,
+// the error says so and comes with the Restoration.
+func Restore(ctx context.Context, dir, file string, margin uint32, actor string, now time.Time) (done Restoration, err error) {
 	path := filepath.Join(dir, FileName)
 	committed := false
 	defer func() {
@@ -78,10 +87,15 @@ func Restore(ctx context.Context, dir, file string, margin uint32, now time.Time
 	if _, err := c.exec(`ATTACH ? AS backup`, untouched(source)); err != nil {
 		return done, fmt.Errorf("open the backup beside the store: %w", err)
 	}
+	// Writers do not queue for the lock: beside a busy server it is a matter of
+	// chance when it is this one's turn.
+	if err := errors.Join(pragma(c, "busy_timeout", restoreTimeout.Milliseconds()), pragma(c, "cache_size", -restoreCache)); err != nil {
+		return done, err
+	}
 	if _, err := c.exec(`BEGIN IMMEDIATE`); err != nil {
 		return done, fmt.Errorf("lock the store: %w", err)
 	}
-	r := &restorer{ctx: ctx, tx: tx{view: view{c}}, now: now.UTC()}
+	r := &restorer{ctx: ctx, tx: tx{view: view{c}}, actor: actor, now: now.UTC()}
 	if err := r.run(margin); err != nil {
 		_, undo := c.exec(`ROLLBACK`)
 		return done, errors.Join(err, undo)
@@ -92,6 +106,13 @@ func Restore(ctx context.Context, dir, file string, margin uint32, now time.Time
 	}
 	committed = true
 	return r.done, nil
+}
+
+func pragma(c *conn, name string, value int64) error {
+	if _, err := c.c.ExecContext(context.Background(), fmt.Sprintf("PRAGMA %s = %d", name, value)); err != nil {
+		return fmt.Errorf("set %s: %w", name, err)
+	}
+	return nil
 }
 
 // openBackup checks the file and returns the path of a store of this program's
@@ -105,7 +126,10 @@ func openBackup(ctx context.Context, dir, file string) (path string, cleanUp fun
 		return "", none, err
 	}
 	version, err := verify(ctx, path)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return "", none, context.Cause(ctx)
+	case err != nil:
 		return "", none, fmt.Errorf("this is no backup to restore: %w", err)
 	}
 	if version == len(migrationNames()) {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
@@ -22,9 +23,10 @@ import (
 // attached. Names of tables without "backup." are those of the present store.
 type restorer struct {
 	tx
-	ctx  context.Context
-	now  time.Time
-	done Restoration
+	ctx   context.Context
+	actor string
+	now   time.Time
+	done  Restoration
 }
 
 // run does all of it. What the present store has to say is read before its
@@ -43,6 +45,10 @@ func (r *restorer) run(margin uint32) error {
 	forgotten, err := r.forgotten()
 	if err != nil {
 		return fmt.Errorf("look for accounts that the backup does not know: %w", err)
+	}
+	before, err := r.accounts()
+	if err != nil {
+		return fmt.Errorf("read the accounts: %w", err)
 	}
 	held, err := r.held()
 	if err != nil {
@@ -70,7 +76,68 @@ func (r *restorer) run(margin uint32) error {
 	if err := r.begin(margin); err != nil {
 		return fmt.Errorf("begin another epoch: %w", err)
 	}
+	if err := r.recordAccounts(before); err != nil {
+		return fmt.Errorf("write the audit log: %w", err)
+	}
 	return r.ctx.Err()
+}
+
+// accounts returns the lines of all accounts that have one.
+func (r *restorer) accounts() (map[string][]byte, error) {
+	all := map[string][]byte{}
+	return all, r.RowsUnder("a/", func(c roster.Change) error {
+		all[c.Key] = bytes.Clone(c.Line)
+		return r.ctx.Err()
+	})
+}
+
+// recordAccounts writes down what became of the accounts that there were, so
+// that their history goes on.
+func (r *restorer) recordAccounts(before map[string][]byte) error {
+	now := map[string]bool{}
+	events := []scimserver.Event{scimserver.RestoreEvent(roster.Account{}, roster.Account{}, r.actor, r.now)}
+	if len(before) == 0 { // the log came back with the accounts
+		return r.Record(events[0])
+	}
+	record := func(key string, was, is []byte) error {
+		var before, after roster.Account
+		for _, a := range []struct {
+			line []byte
+			into *roster.Account
+		}{{was, &before}, {is, &after}} {
+			if a.line != nil {
+				account, err := accountOf(key, a.line)
+				if err != nil {
+					return err
+				}
+				*a.into = *account
+			}
+		}
+		events = append(events, scimserver.RestoreEvent(before, after, r.actor, r.now))
+		return r.ctx.Err()
+	}
+	err := r.RowsUnder("a/", func(c roster.Change) error {
+		now[c.Key] = true
+		if was := before[c.Key]; !bytes.Equal(was, c.Line) {
+			return record(c.Key, was, c.Line)
+		}
+		return nil
+	})
+	for key, was := range before {
+		if !now[key] && err == nil {
+			err = record(key, was, nil)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(events, func(a, b scimserver.Event) int { return cmp.Compare(a.Subject, b.Subject) })
+	for _, e := range events {
+		if err := r.Record(e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // maxListed is how many of the disagreements an error lists.
@@ -117,8 +184,10 @@ func (r *restorer) locksThatStay() (map[string]bool, error) {
 		return nil, err
 	}
 	stay := map[string]bool{}
+	// Those of which nothing has changed need not be decoded.
 	return stay, r.c.each(`SELECT b.key, b.line, p.line FROM backup.roster b LEFT JOIN roster p ON p.key = b.key
-		WHERE b.key >= 'a/' AND b.key < 'a0' AND b.line IS NOT NULL`, nil, func(rows *sql.Rows) error {
+		WHERE b.key >= 'a/' AND b.key < 'a0' AND b.line IS NOT NULL
+		AND (p.line IS NOT b.line OR EXISTS (SELECT 1 FROM subjects s WHERE s.id = substr(b.key, 3)))`, nil, func(rows *sql.Rows) error {
 		var key string
 		var line, present []byte
 		if err := rows.Scan(&key, &line, &present); err != nil {
@@ -150,50 +219,38 @@ func accountOf(key string, line []byte) (*roster.Account, error) {
 	return row.Account, err
 }
 
-// unknownToBackup is what the backup says nothing of. What it has in its ledger
-// alone is unknown: nothing would tell whose the numbers are.
-const unknownToBackup = ` NOT EXISTS (SELECT 1 FROM backup.roster b WHERE b.key = 'a/' || ?1 AND b.line IS NOT NULL)
-	AND NOT EXISTS (SELECT 1 FROM backup.subjects b WHERE b.id = ?1)
-	AND NOT EXISTS (SELECT 1 FROM backup.resources b WHERE b.id = ?1)`
-
 // forgotten returns the accounts that the backup does not know as the buried
-// subjects that they become.
+// subjects that they become: accounts that have a row, and those that had one.
+// The backup knows whom it has a row, a resource or a subject of; to own
+// something in its ledger is not enough, since nothing would tell whose it is.
 func (r *restorer) forgotten() (all []ledger.Subject, err error) {
-	err = r.c.each(`SELECT key, line FROM roster WHERE key >= 'a/' AND key < 'a0' AND line IS NOT NULL`, nil, func(rows *sql.Rows) error {
-		var key string
+	err = r.c.each(`WITH present (id, line) AS (
+			SELECT substr(key, 3), line FROM roster WHERE key >= 'a/' AND key < 'a0' AND line IS NOT NULL
+			UNION ALL
+			SELECT id, NULL FROM subjects WHERE NOT EXISTS (SELECT 1 FROM roster WHERE key = 'a/' || id AND line IS NOT NULL)
+		)
+		SELECT id, line FROM present
+		WHERE NOT EXISTS (SELECT 1 FROM backup.roster b WHERE b.key = 'a/' || present.id AND b.line IS NOT NULL)
+		AND NOT EXISTS (SELECT 1 FROM backup.resources b WHERE b.id = present.id)
+		AND NOT EXISTS (SELECT 1 FROM backup.subjects b WHERE b.id = present.id)`, nil, func(rows *sql.Rows) error {
+		var id string
 		var line []byte
-		if err := rows.Scan(&key, &line); err != nil {
+		if err := rows.Scan(&id, &line); err != nil {
 			return err
 		}
-		account, err := accountOf(key, line)
+		s, err := r.Subject(id)
 		if err != nil {
 			return err
 		}
-		unknown, err := r.unknown(account.ID)
-		if err != nil || !unknown {
-			return err
+		if line != nil {
+			if s.Account, err = accountOf(roster.AccountKey(id), line); err != nil {
+				return err
+			}
 		}
-		s, err := r.Subject(account.ID)
-		s.Account = account
-		all = append(all, s)
-		return cmp.Or(err, r.ctx.Err())
-	})
-	if err != nil {
-		return nil, err
-	}
-	withRow := map[string]bool{}
-	for _, s := range all {
-		withRow[s.ID] = true
-	}
-	err = r.Subjects(func(s ledger.Subject) error {
-		if s.Account == nil || withRow[s.ID] {
-			return nil
-		}
-		unknown, err := r.unknown(s.ID)
-		if unknown {
+		if s.Account != nil { // others are no accounts
 			all = append(all, s)
 		}
-		return err
+		return r.ctx.Err()
 	})
 	if err != nil {
 		return nil, err
@@ -205,11 +262,6 @@ func (r *restorer) forgotten() (all []ledger.Subject, err error) {
 		}
 	}
 	return all, nil
-}
-
-func (r *restorer) unknown(id string) (unknown bool, err error) {
-	err = r.c.row(`SELECT`+unknownToBackup, []any{id}, &unknown)
-	return unknown, err
 }
 
 // bury is the subject without a row, ready to be readmitted. A date on which the
@@ -258,9 +310,13 @@ func (r *restorer) replaceTables() error {
 		{"ledger", `INSERT INTO ledger_names (name, subject, given)
 			SELECT name, subject, given FROM backup.ledger_names WHERE true ON CONFLICT DO NOTHING`},
 		{"memberships", `DELETE FROM members`},
+		// Versions go beyond all that were, so that no client takes what is
+		// restored for what it has seen.
+		{"resources", `CREATE TEMP TABLE latest AS SELECT coalesce(max(version), 0) AS version FROM resources`},
 		{"resources", `DELETE FROM resources`},
 		{"resources", `INSERT INTO resources (num, kind, id, name, external_id, display, version, created, modified, doc)
-			SELECT num, kind, id, name, external_id, display, version, created, modified, doc FROM backup.resources`},
+			SELECT num, kind, id, name, external_id, display, version + (SELECT version FROM latest), created, modified, doc FROM backup.resources`},
+		{"resources", `DROP TABLE latest`},
 		{"memberships", `INSERT INTO members (grp, usr) SELECT grp, usr FROM backup.members`},
 		{"subjects", `DELETE FROM subjects`},
 		{"subjects", `INSERT INTO subjects (` + subjectColumns + `) SELECT ` + subjectColumns + ` FROM backup.subjects`},
