@@ -123,10 +123,13 @@ type Hash struct {
 	Name, Hash string
 	// Locked is whether the password was locked.
 	Locked bool
+	// End is when the account is to lock by itself; zero: never.
+	End time.Time
 }
 
-// ImportHashes gives imported accounts their hashes and locks; accounts that are
-// unknown, or that are a provider's and have a hash, are passed over. It returns
+// ImportHashes gives imported accounts their hashes, locks and ends; accounts that
+// are unknown, that are a provider's and have a hash, or that have all of it
+// already are passed over. It returns
 // the names of those that were set.
 func (o *Operator) ImportHashes(ctx context.Context, hashes []Hash, done func(n int)) (set []string, err error) {
 	err = batches(len(hashes), done, func(from, to int) error {
@@ -145,7 +148,7 @@ func (o *Operator) ImportHashes(ctx context.Context, hashes []Hash, done func(n 
 					}
 					continue
 				}
-				c, ok, err := o.ledger.SetHash(tx, owner.Subject, h.Hash, h.Locked)
+				c, ok, err := o.ledger.SetHash(tx, owner.Subject, h.Hash, h.Locked, h.End)
 				if err != nil {
 					return fmt.Errorf("import the hash of %s: %w", h.Name, err)
 				}
@@ -188,8 +191,9 @@ type ImportedGroup struct {
 	Members []string
 }
 
-// ImportGroups brings groups in; one that is there already under the same name
-// and gid is passed over, and members that are no accounts are left out.
+// ImportGroups brings groups in; members that are no accounts are left out. One
+// that is there already under the same name and gid is passed over, but for
+// members that it lacks while no provider says who they are.
 func (o *Operator) ImportGroups(ctx context.Context, groups []ImportedGroup, done func(n int)) (imported []roster.Group, err error) {
 	err = batches(len(groups), done, func(from, to int) error {
 		var some []roster.Group
@@ -205,6 +209,13 @@ func (o *Operator) ImportGroups(ctx context.Context, groups []ImportedGroup, don
 				if id != "" {
 					row, err := tx.Row(roster.GroupKey(id))
 					if err == nil && (row.Group.GID == g.GID || g.GID == 0) {
+						e, err := o.addImportedMembers(tx, *row.Group, g.Members)
+						if err != nil {
+							return fmt.Errorf("import the members of group %s: %w", g.Name, err)
+						}
+						if e.Action != "" {
+							some, events = append(some, *row.Group), append(events, e)
+						}
 						continue
 					}
 				}
@@ -237,6 +248,39 @@ func (o *Operator) ImportGroups(ctx context.Context, groups []ImportedGroup, don
 		return nil
 	})
 	return imported, err
+}
+
+// addImportedMembers gives an imported group the members that it lacks. The event
+// has no action when there are none, or the group is a provider's.
+func (o *Operator) addImportedMembers(tx Tx, g roster.Group, names []string) (e Event, err error) {
+	s, err := tx.Subject(g.ID)
+	if err != nil || s.State != ledger.Imported {
+		return e, err
+	}
+	accounts, err := accountsNamed(tx, names)
+	if err != nil {
+		return e, err
+	}
+	var added []string
+	for _, id := range accounts {
+		switch _, err := tx.Row(roster.MemberKey(g.ID, id)); {
+		case err == nil:
+			continue
+		case !errors.Is(err, ErrNotFound):
+			return e, err
+		}
+		if err := tx.PutRow(roster.Row{Member: &roster.Member{GroupID: g.ID, AccountID: id}}); err != nil {
+			return e, err
+		}
+		added = append(added, id)
+	}
+	if len(added) == 0 {
+		return e, nil
+	}
+	ch := changes{}
+	ch.members(added, nil)
+	e = groupEvent("group.import", ch, ledger.GroupChange{Before: g, After: g})
+	return e, record(tx, &e, o.actor, o.moment())
 }
 
 func accountsNamed(v View, names []string) (ids []string, err error) {

@@ -107,7 +107,10 @@ func (o *Operator) Users(ctx context.Context, yield func(UserRecord) error) erro
 				return err
 			}
 			r, err := v.Resource(KindUser, row.Account.ID)
-			if err != nil && !errors.Is(err, ErrNotFound) {
+			switch {
+			case errors.Is(err, ErrNotFound):
+				r = Resource{}
+			case err != nil:
 				return err
 			}
 			u := o.userRecord(*row.Account, subjects[row.Account.ID], r)
@@ -152,7 +155,10 @@ func (o *Operator) showUser(v View, id string) (UserRecord, error) {
 		return UserRecord{}, err
 	}
 	r, err := v.Resource(KindUser, id)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		r = Resource{}
+	case err != nil:
 		return UserRecord{}, err
 	}
 	u := o.userRecord(a, s, r)

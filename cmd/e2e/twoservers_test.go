@@ -181,7 +181,7 @@ func TestTwoServersOnOneStoreGiveNothingTwice(t *testing.T) {
 	if err := whole.apply(in); err != nil || whole.at != f.at {
 		t.Errorf("the deltas of one server led to %v, the snapshot of the other is %v, %v", f.at, whole.at, err)
 	}
-	//checkIDs(t, r)
+	checkIDs(t, r)
 }
 
 // checkIDs runs the administrator's check of the ledger, which must find nothing.

@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"pwb/cmd/settings"
 	"pwb/roster"
@@ -16,7 +17,7 @@ import (
 	"pwb/scimserver/ledger"
 )
 
-// config holds every key of server.yaml; addFlags documents them.
+// config holds every key of server.yaml; addKeys documents them.
 type config struct {
 	Listen       string `mapstructure:"listen"`
 	DataDir      string `mapstructure:"data-dir"`
@@ -58,9 +59,10 @@ type config struct {
 	LogFormat string `mapstructure:"log-format"`
 }
 
-func addFlags(cmd *cobra.Command) {
-	addCommonFlags(cmd)
-	f := cmd.Flags()
+// addKeys adds a flag for every key.
+func addKeys(f *pflag.FlagSet) {
+	f.String(settings.FileFlag, "", "configuration `file` (default "+defaultConfigFile+" if it is there)")
+	f.String("data-dir", "/var/lib/pwb-server", "`directory` of the store; only its owner may reach it")
 	f.String("listen", "127.0.0.1:8443", "`address` to listen on, host:port")
 	f.String("tls-cert", "", "PEM `file` with the server's certificate and its chain")
 	f.String("tls-key", "", "PEM `file` with the certificate's private key, which not everybody may read")
@@ -92,8 +94,10 @@ func addFlags(cmd *cobra.Command) {
 	settings.LogFlags(f)
 }
 
-// handler makes the server that the configuration describes, on a store.
-func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.Logger) (*scimserver.Server, error) {
+// handler makes the server that the configuration describes, on a store. Only
+// who gives names or numbers needs to know what the host has: without givesIDs
+// it is not asked, which could take its time or fail.
+func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.Logger, givesIDs bool) (*scimserver.Server, error) {
 	excluded, err := parseRanges(c.ExcludedIDs)
 	if err != nil {
 		return nil, fmt.Errorf("provisioning-excluded-ids: %w", err)
@@ -104,18 +108,14 @@ func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.L
 			return nil, fmt.Errorf("auth-user-rewrite-rule: %w", err)
 		}
 	}
-	for _, days := range []struct {
-		key   string
-		value int
-	}{{"user-alias-days", c.AliasDays}, {"user-retention-days", c.RetentionDays}} {
-		if days.value < 0 || days.value > maxDays {
-			return nil, fmt.Errorf("%s is %d, which is not from 0 to %d", days.key, days.value, maxDays)
-		}
-	}
-	sources := ledger.Sources{Passwd: c.PasswdFile, Group: c.GroupFile, NSS: c.LocalNSS}
-	local, err := ledger.ReadLocal(ctx, sources)
-	if err != nil {
+	if err := errors.Join(checkDays("user-alias-days", c.AliasDays), checkDays("user-retention-days", c.RetentionDays)); err != nil {
 		return nil, err
+	}
+	var local *ledger.Local
+	if givesIDs {
+		if local, err = ledger.ReadLocal(ctx, c.sources()); err != nil {
+			return nil, err
+		}
 	}
 	return scimserver.New(scimserver.Config{
 		Store:   store,
@@ -136,7 +136,7 @@ func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.L
 			Adopt:      c.AdoptLocal,
 			Local:      local,
 		},
-		ReadLocal:   func(ctx context.Context) (*ledger.Local, error) { return ledger.ReadLocal(ctx, sources) },
+		ReadLocal:   func(ctx context.Context) (*ledger.Local, error) { return ledger.ReadLocal(ctx, c.sources()) },
 		HashRounds:  c.HashRounds,
 		TokenFile:   c.SCIMTokenFile,
 		MaxBody:     c.MaxBody,
@@ -152,6 +152,17 @@ const (
 	day     = 24 * time.Hour
 	maxDays = 36500
 )
+
+func (c config) sources() ledger.Sources {
+	return ledger.Sources{Passwd: c.PasswdFile, Group: c.GroupFile, NSS: c.LocalNSS}
+}
+
+func checkDays(key string, days int) error {
+	if days < 0 || days > maxDays {
+		return fmt.Errorf("%s is %d, which is not from 0 to %d", key, days, maxDays)
+	}
+	return nil
+}
 
 // parseRanges reads ranges such as 5000-5999 and single numbers.
 func parseRanges(texts []string) (all []roster.IDRange, err error) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -35,12 +36,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 	}
 	serve := serveCommand()
-	root.AddCommand(serve, tokenCommand(), settings.KeysCommand(serve))
+	root.AddCommand(serve, userCommand(), groupCommand(), idsCommand(), importCommand(), exportCommand(),
+		backupCommand(), restoreCommand(), auditCommand(), tokenCommand(), configCommand(), settings.KeysCommand(serve))
+	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintf(stderr, "pwb-server: %v\n", err)
+		fmt.Fprintf(stderr, "pwb-server: %s\n", oneLine(err))
 		return 1
 	}
 	return 0
@@ -48,9 +51,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 const defaultConfigFile = "/etc/pwb/server.yaml"
 
-// addCommonFlags adds the keys that every command reads.
-func addCommonFlags(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.String(settings.FileFlag, "", "configuration `file` (default "+defaultConfigFile+" if it is there)")
-	f.String("data-dir", "/var/lib/pwb-server", "`directory` of the store; only its owner may reach it")
+// oneLine is an error as one line, whatever it is made of.
+func oneLine(err error) string {
+	text := ""
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "":
+		case text == "", strings.HasSuffix(text, ":"):
+			text = strings.TrimSpace(text + " " + line)
+		default:
+			text += "; " + line
+		}
+	}
+	return text
 }

@@ -37,7 +37,7 @@ func serveCommand() *cobra.Command {
 			return serve(cmd.Context(), cfg, log)
 		},
 	}
-	addFlags(cmd)
+	addKeys(cmd.Flags())
 	return cmd
 }
 
@@ -52,7 +52,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	handler, err := cfg.handler(ctx, store, log)
+	handler, err := cfg.handler(ctx, store, log, true)
 	if err != nil {
 		return err
 	}

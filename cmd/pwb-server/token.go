@@ -4,144 +4,172 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"pwb/cmd/settings"
 	"pwb/scimserver"
-	"pwb/scimserver/sqlite"
 )
 
 func tokenCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "token",
-		Short: "Make, list and revoke the tokens that clients identify with",
-		Args:  cobra.NoArgs,
-	}
-	cmd.AddCommand(tokenCreateCommand(), tokenListCommand(), tokenRevokeCommand())
-	return cmd
+	return family("token", "Make, list and revoke the tokens that clients identify with",
+		tokenCreateCommand(), tokenListCommand(), tokenRevokeCommand())
 }
 
-// withStore runs fn on the store, also while the server runs.
-func withStore(cmd *cobra.Command, fn func(ctx context.Context, s scimserver.Store) error) (err error) {
-	var cfg struct {
-		DataDir string         `mapstructure:"data-dir"`
-		Rest    map[string]any `mapstructure:",remain"` // the keys of serve
-	}
-	if err := settings.Load(cmd.Flags(), defaultConfigFile, &cfg); err != nil {
-		return err
-	}
-	_, missing := os.Stat(filepath.Join(cfg.DataDir, sqlite.FileName))
-	store, err := sqlite.Open(cmd.Context(), cfg.DataDir)
-	if err != nil {
-		return err
-	}
-	if missing != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "pwb-server: made a new store in %s; the server must be given the same --data-dir\n", cfg.DataDir)
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	return fn(cmd.Context(), store)
+// tokenEntry is a token as it is printed.
+type tokenEntry struct {
+	Name  string           `json:"name"`
+	Scope scimserver.Scope `json:"scope"`
+	ID    string           `json:"id"`
+	// Prefix is what the token begins with; empty when it was made elsewhere.
+	Prefix  string     `json:"prefix,omitempty"`
+	Created time.Time  `json:"created"`
+	Expires *time.Time `json:"expires,omitempty"`
+	Used    *time.Time `json:"lastUsed,omitempty"`
+	// Token is the secret, right after it was made.
+	Token string `json:"token,omitempty"`
 }
+
+func newTokenEntry(t scimserver.Token) tokenEntry {
+	e := tokenEntry{Name: t.Name, Scope: t.Scope, ID: t.ID, Created: t.Created.UTC()}
+	if !foreign(t) {
+		e.Prefix = "pwb_" + t.ID + "_…"
+	}
+	for _, m := range []struct {
+		t  time.Time
+		to **time.Time
+	}{{t.Expires, &e.Expires}, {t.Used, &e.Used}} {
+		if !m.t.IsZero() {
+			utc := m.t.UTC()
+			*m.to = &utc
+		}
+	}
+	return e
+}
+
+// foreign reports whether somebody else made the token: its id is a digest then.
+func foreign(t scimserver.Token) bool { return len(t.ID) == 25 && strings.HasPrefix(t.ID, "x") }
 
 func tokenCreateCommand() *cobra.Command {
-	var scope string
-	var days int
-	var noExpiry bool
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a token and print it; it is shown this once",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			sc, err := scimserver.ParseScope(scope)
-			if err != nil {
-				return err
-			}
-			life := time.Duration(days) * 24 * time.Hour
-			switch {
-			case noExpiry:
-				life = 0
-			case days < 1 || days > 36500:
-				return fmt.Errorf("duration %d is not a number of days from 1 to 36500; --no-expiry makes a token that never expires", days)
-			}
-			t, text, err := scimserver.NewToken(args[0], sc, time.Now(), life)
-			if err != nil {
-				return err
-			}
-			err = withStore(cmd, func(ctx context.Context, s scimserver.Store) error {
-				return s.Update(ctx, func(tx scimserver.Tx) error { return tx.PutToken(t) })
-			})
-			if errors.Is(err, scimserver.ErrTaken) {
-				return fmt.Errorf("a token with the name %q is there already: revoke it first, or choose another name", args[0])
-			}
-			if err == nil {
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
-			}
-			return err
-		},
+		Args:  takes(1, 1),
 	}
-	addCommonFlags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&scope, "scope", "", "what the token is for: scim, node-admin, node-user or operator")
-	f.IntVar(&days, "duration", 365, "`days` until the token expires")
-	f.BoolVar(&noExpiry, "no-expiry", false, "make a token that never expires")
+	scope := f.String("scope", "", "what the token is for: scim, node-admin, node-user or operator")
+	days := f.Int("duration", 365, "`days` until the token expires")
+	noExpiry := f.Bool("no-expiry", false, "make a token that never expires")
 	cmd.MarkFlagsMutuallyExclusive("duration", "no-expiry")
 	if err := cmd.MarkFlagRequired("scope"); err != nil {
 		panic(err) // the flag is defined above
 	}
-	return cmd
+	// What is wrong with the arguments is said before a store is made.
+	cmd.PreRunE = func(_ *cobra.Command, args []string) error {
+		sc, err := scimserver.ParseScope(*scope)
+		if err != nil {
+			return err
+		}
+		if *days < 1 || *days > maxDays {
+			return fmt.Errorf("duration %d is not a number of days from 1 to %d; --no-expiry makes a token that never expires", *days, maxDays)
+		}
+		_, _, err = scimserver.NewToken(args[0], sc, time.Now(), 0)
+		return err
+	}
+	return administer(cmd, needAnyStore, func(ctx context.Context, j *job, args []string) error {
+		life := time.Duration(*days) * day
+		if *noExpiry {
+			life = 0
+		}
+		t, text, err := j.operator.AddToken(ctx, args[0], scimserver.Scope(*scope), life)
+		switch {
+		case err != nil:
+			return err
+		case j.out.json:
+			e := newTokenEntry(t)
+			e.Token = text
+			return j.out.object(e)
+		}
+		j.out.say("%s", text)
+		return nil
+	})
 }
 
 func tokenListCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the tokens, never their secrets",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var all []scimserver.Token
-			err := withStore(cmd, func(ctx context.Context, s scimserver.Store) error {
-				return s.View(ctx, func(v scimserver.View) (err error) {
-					all, err = v.Tokens()
-					return err
-				})
-			})
-			if err != nil {
-				return err
-			}
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tSCOPE\tID\tCREATED\tEXPIRES")
+	cmd := &cobra.Command{Use: "list", Short: "List the tokens, never their secrets", Args: takes(0, 0)}
+	return administer(cmd, needStore, func(ctx context.Context, j *job, _ []string) error {
+		each := func(yield func(tokenEntry) error) error {
+			all, err := j.operator.Tokens(ctx)
 			for _, t := range all {
-				expires := "never"
-				if !t.Expires.IsZero() {
-					expires = t.Expires.Format(time.DateOnly)
+				if err := yield(newTokenEntry(t)); err != nil {
+					return err
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", t.Name, t.Scope, t.ID, t.Created.Format(time.DateOnly), expires)
 			}
-			return w.Flush()
-		},
-	}
-	addCommonFlags(cmd)
-	return cmd
+			return err
+		}
+		now := time.Now()
+		return list(j.out, "there are no tokens", []string{"NAME", "SCOPE", "TOKEN", "CREATED", "EXPIRES", "LAST USED"}, each, func(e tokenEntry) []string {
+			prefix, expires, used := e.Prefix, "never", "never"
+			if prefix == "" {
+				prefix = "made elsewhere"
+			}
+			if e.Expires != nil {
+				expires = timeText(e.Expires)
+				if !now.Before(*e.Expires) {
+					expires += " (over)"
+				}
+			}
+			if e.Used != nil {
+				used = timeText(e.Used)
+			}
+			return []string{e.Name, string(e.Scope), prefix, timeText(&e.Created), expires, used}
+		})
+	})
 }
 
 func tokenRevokeCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "revoke NAME",
+		Use:   "revoke NAME|--all",
 		Short: "Revoke a token; a running server refuses it within a second",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			err := withStore(cmd, func(ctx context.Context, s scimserver.Store) error {
-				return s.Update(ctx, func(tx scimserver.Tx) error { return tx.DeleteToken(args[0]) })
-			})
-			if errors.Is(err, scimserver.ErrNotFound) {
-				return fmt.Errorf("no token has the name %q; token list shows those there are", args[0])
-			}
-			return err
-		},
+		Args:  takes(0, 1),
 	}
-	addCommonFlags(cmd)
-	return cmd
+	all := cmd.Flags().Bool("all", false, "revoke every token")
+	yes := cmd.Flags().Bool("yes", false, "do not ask before --all")
+	return administer(cmd, needStore, func(ctx context.Context, j *job, args []string) error {
+		if *all == (len(args) == 1) {
+			return errors.New("name one token, or say --all: pwb-server token list shows those there are")
+		}
+		names := args
+		if *all {
+			tokens, err := j.operator.Tokens(ctx)
+			if err != nil {
+				return err
+			}
+			for _, t := range tokens {
+				names = append(names, t.Name)
+			}
+			what := fmt.Sprintf("This revokes %s: no provider and no node reaches the server until each has another.", plural(len(names), "token", "tokens"))
+			if err := j.confirm(*yes, what); err != nil {
+				return err
+			}
+		}
+		revoked := []string{}
+		for _, name := range names {
+			if err := j.operator.RevokeToken(ctx, name); err != nil {
+				return err
+			}
+			revoked = append(revoked, name)
+			if !j.out.json {
+				j.out.say("revoked %s", shown(name))
+			}
+		}
+		switch {
+		case j.out.json:
+			return j.out.object(map[string][]string{"revoked": revoked})
+		case len(revoked) == 0:
+			fmt.Fprintln(j.out.note, "there are no tokens")
+		}
+		return nil
+	})
 }

@@ -62,7 +62,7 @@ func (l *Ledger) OpenAccount(tx Tx, id string, w Wish) (Change, error) {
 	a := roster.Account{ID: id, Home: w.Home, Shell: cmp.Or(w.Shell, l.cfg.Shell)}
 	own := l.adoptable(w)
 	if own != nil {
-		ok, err := l.adopt(tx, &a, *own, e)
+		ok, err := l.adopt(tx, &a, *own, w.Shell != "", e)
 		if err != nil {
 			return Change{}, err
 		}
@@ -219,6 +219,9 @@ func (l *Ledger) UpdateAccount(tx Tx, id string, was, w Wish) (Change, error) {
 func (l *Ledger) update(tx Tx, id string, was, w Wish) (Change, error) {
 	wanted := cmp.Or(w.Name, l.UserName(w.UserName))
 	renamed := wanted != cmp.Or(was.Name, l.UserName(was.UserName))
+	if w.Name == "" { // a name that is not spoken of any more stays
+		renamed = wanted != l.UserName(was.UserName)
+	}
 	w = w.since(was)
 	if err := w.check(); err != nil {
 		return Change{}, err

@@ -137,6 +137,9 @@ func (l *Ledger) UpdateGroup(tx Tx, id string, was, w GroupWish) (GroupChange, e
 		return GroupChange{}, refuse(Immutable, fieldGID, "is %d and is not changed by SCIM: leave it out, or run pwb-server group set-gid %s %d", g.GID, g.Name, w.GID)
 	}
 	e := Entry{Subject: id, Given: l.moment()}
+	if w.Name == "" {
+		was.Name = "" // a name that is not spoken of any more stays
+	}
 	switch wanted := w.name(); {
 	case wanted == was.name(), wanted == g.Name:
 		return GroupChange{before, *g}, nil

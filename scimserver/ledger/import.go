@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"time"
 
 	"pwb/roster"
 )
@@ -63,22 +64,29 @@ func (l *Ledger) ImportAccount(tx Tx, id string, im Import) (Change, error) {
 	return l.settle(tx, roster.Account{}, a, known, s, w)
 }
 
-// SetHash gives an imported account a password hash, and an administrator's
-// lock where the password was locked. It reports false, and does nothing, when
-// the account is a provider's by now and has a hash.
-func (l *Ledger) SetHash(tx Tx, id, hash string, held bool) (Change, bool, error) {
+// SetHash gives an imported account a password hash, an administrator's lock
+// where the password was locked, and an end. It never lifts a lock. It reports
+// false, and does nothing, when the account is a provider's by now and has a
+// hash or would get one that was locked, and when there is nothing to change.
+func (l *Ledger) SetHash(tx Tx, id, hash string, held bool, end time.Time) (Change, bool, error) {
 	a, known, err := l.account(tx, id)
 	if err != nil {
 		return Change{}, false, err
 	}
-	if known.State != Imported && a.Hash != "" {
+	if known.State != Imported && (a.Hash != "" || held) {
 		return Change{}, false, nil
 	}
 	before, s := a, known
 	a.Hash = cmp.Or(hash, a.Hash)
 	if known.State == Imported {
-		s.Held = held
+		s.Held = s.Held || held
+		if !end.IsZero() {
+			s.End = end
+		}
 		a.Locked = s.locked(true, l.moment())
+	}
+	if a.Hash == before.Hash && a.Locked == before.Locked && same(known, s) {
+		return Change{}, false, nil
 	}
 	return Change{before, a}, true, l.put(tx, before, &a, known, s)
 }

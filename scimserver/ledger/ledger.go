@@ -87,11 +87,11 @@ func New(cfg Config) (*Ledger, error) {
 	if cfg.HomeDir == "/" {
 		return nil, fmt.Errorf("user-homedir-path %q would put homes between the system's directories: choose one such as /home", cfg.HomeDir)
 	}
-	if err := roster.CheckHome(path.Join(cfg.HomeDir, "name")); err != nil {
-		return nil, fmt.Errorf("user-homedir-path %q: a home such as %w", cfg.HomeDir, err)
-	}
 	if err := roster.CheckPath(cfg.HomeDir); err != nil {
 		return nil, fmt.Errorf("user-homedir-path %w", err)
+	}
+	if err := roster.CheckHome(path.Join(cfg.HomeDir, "name")); err != nil {
+		return nil, fmt.Errorf("user-homedir-path %q: a home such as %w", cfg.HomeDir, err)
 	}
 	if err := roster.CheckPath(cfg.Shell); err != nil {
 		return nil, fmt.Errorf("user-shell %w", err)

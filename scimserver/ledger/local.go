@@ -162,7 +162,7 @@ func (l *Ledger) adoptable(w Wish) *localAccount {
 		name = l.UserName(w.UserName)
 	}
 	a, ok := l.local.Load().people[name]
-	if !ok || w.UID != 0 && w.UID != a.uid {
+	if !ok || w.UID != 0 && w.UID != a.uid || w.GID != 0 && w.GID != a.gid {
 		return nil
 	}
 	return &a
@@ -170,7 +170,7 @@ func (l *Ledger) adoptable(w Wish) *localAccount {
 
 // adopt gives a new account what the host's has. It reports false when the
 // ledger gave any of it to somebody else.
-func (l *Ledger) adopt(tx Tx, a *roster.Account, own localAccount, e Entry) (bool, error) {
+func (l *Ledger) adopt(tx Tx, a *roster.Account, own localAccount, shellWished bool, e Entry) (bool, error) {
 	owner, err := tx.NameOwner(own.name)
 	if err != nil {
 		return false, err
@@ -193,7 +193,9 @@ func (l *Ledger) adopt(tx Tx, a *roster.Account, own localAccount, e Entry) (boo
 	if a.Home == "" {
 		a.Home = own.home
 	}
-	a.Shell = own.shell
+	if !shellWished {
+		a.Shell = own.shell
+	}
 	if own.gid == 0 {
 		return true, l.primaryGroup(tx, a, 0, "", e)
 	}

@@ -82,7 +82,7 @@ func (w Wish) check() error {
 	}
 	if w.Home != "" {
 		if err := roster.CheckHome(w.Home); err != nil {
-			return refuse(Invalid, fieldHome, "%v: choose another, or leave it out to be given one", err)
+			return refuse(Invalid, fieldHome, "%v, or leave it out to be given one", err)
 		}
 	}
 	if w.Shell != "" {

@@ -95,7 +95,7 @@ func Restore(ctx context.Context, dir, file string, margin uint32, actor string,
 	if _, err := c.exec(`BEGIN IMMEDIATE`); err != nil {
 		return done, fmt.Errorf("lock the store: %w", err)
 	}
-	r := &restorer{ctx: ctx, tx: tx{view: view{c}}, actor: actor, now: now.UTC()}
+	r := &restorer{ctx: ctx, tx: tx{view: view{c}}, file: file, actor: actor, now: now.UTC()}
 	if err := r.run(margin); err != nil {
 		_, undo := c.exec(`ROLLBACK`)
 		return done, errors.Join(err, undo)

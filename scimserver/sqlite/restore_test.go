@@ -151,7 +151,7 @@ func TestARestoreKeepsWhatWasGivenAndLockedSince(t *testing.T) {
 		if len(tokens) != 2 || tokens[0].ID != "kept" || tokens[1].ID != "late" {
 			t.Errorf("tokens %+v", tokens)
 		}
-		if members != 1 || len(nodes) != 2 || !at.Equal(restore) || fmt.Sprint(actions) != "[before after store.restore user.forgotten user.restore user.forgotten user.restore user.restore]" {
+		if members != 1 || len(nodes) != 2 || !at.Equal(restore) || fmt.Sprint(actions) != "[before after user.forgotten user.restore user.forgotten user.restore user.restore store.restore]" {
 			t.Errorf("%d members, nodes %v, restored %v, events %v", members, nodes, at, actions)
 		}
 		return errors.Join(err1, err2, err3, err4, err5)

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -24,6 +25,7 @@ import (
 type restorer struct {
 	tx
 	ctx   context.Context
+	file  string
 	actor string
 	now   time.Time
 	done  Restoration
@@ -95,10 +97,15 @@ func (r *restorer) accounts() (map[string][]byte, error) {
 // that their history goes on.
 func (r *restorer) recordAccounts(before map[string][]byte) error {
 	now := map[string]bool{}
-	events := []scimserver.Event{scimserver.RestoreEvent(roster.Account{}, roster.Account{}, r.actor, r.now)}
-	if len(before) == 0 { // the log came back with the accounts
-		return r.Record(events[0])
+	whole := scimserver.RestoreEvent(roster.Account{}, roster.Account{}, r.actor, r.now)
+	var err error
+	if whole.Changes, err = json.Marshal(map[string][2]any{"file": {nil, r.file}, "epoch": {nil, r.meta.epoch}}); err != nil {
+		return err
 	}
+	if len(before) == 0 { // the log came back with the accounts
+		return r.Record(whole)
+	}
+	var events []scimserver.Event
 	record := func(key string, was, is []byte) error {
 		var before, after roster.Account
 		for _, a := range []struct {
@@ -116,7 +123,7 @@ func (r *restorer) recordAccounts(before map[string][]byte) error {
 		events = append(events, scimserver.RestoreEvent(before, after, r.actor, r.now))
 		return r.ctx.Err()
 	}
-	err := r.RowsUnder("a/", func(c roster.Change) error {
+	err = r.RowsUnder("a/", func(c roster.Change) error {
 		now[c.Key] = true
 		if was := before[c.Key]; !bytes.Equal(was, c.Line) {
 			return record(c.Key, was, c.Line)
@@ -132,7 +139,7 @@ func (r *restorer) recordAccounts(before map[string][]byte) error {
 		return err
 	}
 	slices.SortFunc(events, func(a, b scimserver.Event) int { return cmp.Compare(a.Subject, b.Subject) })
-	for _, e := range events {
+	for _, e := range append(events, whole) {
 		if err := r.Record(e); err != nil {
 			return err
 		}
