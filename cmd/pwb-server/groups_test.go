@@ -28,7 +28,6 @@ func TestGroupCommandsSayWhatIsWrong(t *testing.T) {
 	s.run("group show nothing-here")
 	s.run("group add Compilers")
 	s.run("group add Other --name compilers")
-	s.run("group add Other --name wheel")
 	s.run("group add Other --name 'Bad Name'")
 	s.run("group add Other --gid 6000")
 	s.run("group add Other --gid 1200")
