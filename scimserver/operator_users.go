@@ -235,23 +235,22 @@ func providerActive(v View, id string) (bool, error) {
 }
 
 // changed has change do something to a user's account, and returns the user.
-func (o *Operator) changed(ctx context.Context, key, action string, change func(tx Tx, id string) (ledger.Change, error)) (u UserRecord, err error) {
-	err = o.update(ctx, func(tx Tx) (e Event, err error) {
-		id, err := o.findUser(tx, key)
-		if err != nil {
+func (o *Operator) changed(ctx context.Context, key, action string, change func(tx Tx, id string) (ledger.Change, error)) (UserRecord, error) {
+	id := ""
+	err := o.update(ctx, func(tx Tx) (e Event, err error) {
+		if id, err = o.findUser(tx, key); err != nil {
 			return e, err
 		}
 		if s, err := tx.Subject(id); err != nil || s.State == ledger.Buried {
 			return e, cmp.Or(err, fmt.Errorf("user %s left, and the retention of the account is over: only the ledger remembers it", key))
 		}
 		c, err := change(tx, id)
-		if err != nil {
-			return e, err
-		}
-		u, err = o.showUser(tx, id)
 		return accountEvent(action, changes{}, c), err
 	})
-	return u, err
+	if err != nil {
+		return UserRecord{}, err
+	}
+	return o.User(ctx, id)
 }
 
 // SetAdmin sets the user's admin attribute.

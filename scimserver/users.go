@@ -31,7 +31,7 @@ func (o *operation) createUser(body map[string]any) (outcome, error) {
 
 // insertUser stores a new user with the account that is wished for.
 func (o *operation) insertUser(user scim.Resource, wish ledger.Wish) (outcome, error) {
-	action := "user.create"
+	action, made := "user.create", attributeChanges(nil, user)
 	out, err := o.insert(user, func(v View) (string, error) {
 		known, err := o.ledger.Recognize(v, wish)
 		if known != "" {
@@ -40,7 +40,7 @@ func (o *operation) insertUser(user scim.Resource, wish ledger.Wish) (outcome, e
 		return known, err
 	}, func(tx Tx, id string) (Event, error) {
 		c, err := o.ledger.OpenAccount(tx, id, wish)
-		return accountEvent(action, attributeChanges(nil, user), c), err
+		return accountEvent(action, made, c), err
 	})
 	out.alone = true
 	return out, err

@@ -20,6 +20,8 @@ type Former struct {
 	// UID is an account's alone.
 	UID uint32 `json:"uid,omitzero"`
 	GID uint32 `json:"gid"`
+	// Home is an account's, unless no report may hold it.
+	Home string `json:"home,omitempty"`
 }
 
 // formerOf is what a row gave away: false for memberships, for rows that this
@@ -33,6 +35,9 @@ func formerOf(c roster.Change) (Former, bool) {
 	switch {
 	case row.Account != nil:
 		f.Name, f.UID, f.GID = row.Account.Name, row.Account.UID, row.Account.GID
+		if factName(row.Account.Home) {
+			f.Home = row.Account.Home
+		}
 	case row.Group != nil:
 		f.Name, f.GID = row.Group.Name, row.Group.GID
 	}

@@ -33,8 +33,13 @@ func (l *Ledger) Recognize(tx View, w Wish) (id string, err error) {
 		return "", err
 	}
 	s, err := tx.Subject(owner.Subject)
-	if err != nil || s.State != Imported {
+	switch {
+	case err != nil:
 		return "", err
+	case s.Readmit && s.UserName == "" && s.Account != nil: // nobody knows its userName any more
+		return s.ID, nil
+	case s.State != Imported:
+		return "", nil
 	}
 	switch _, err := tx.Row(roster.AccountKey(s.ID)); {
 	case errors.Is(err, ErrNotFound): // a group
@@ -100,6 +105,13 @@ func (l *Ledger) nameAndNumber(tx Tx, a *roster.Account, w Wish, e Entry) (err e
 		}
 		if err := tx.GiveUID(a.UID, e); err != nil {
 			return fmt.Errorf("give %s the uid %d: %w", a.Name, a.UID, err)
+		}
+		if w.GID == 0 { // the number is free as a gid, too
+			a.GID = a.UID
+			if err := tx.GiveGID(a.GID, e); err != nil {
+				return fmt.Errorf("give %s the gid %d: %w", a.Name, a.GID, err)
+			}
+			return nil
 		}
 	}
 	return l.primaryGroup(tx, a, w.GID, "", e)

@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"pwb/roster"
@@ -15,11 +17,13 @@ type Former struct {
 	Name string `json:"name"`
 	UID  uint32 `json:"uid"`
 	GID  uint32 `json:"gid"`
+	Home string `json:"home"`
 }
 
 // Remember enters what nodes remember and the ledger does not, so that nobody
 // else is given it. It returns how many names and numbers that were; what is
-// owned, or could not have been given, is passed over.
+// owned, or could not have been given, is passed over. An account that is the
+// subject's as a whole comes back with the first user of its name.
 func (l *Ledger) Remember(tx Tx, former []Former) (taken int, err error) {
 	for _, f := range former {
 		kind, id, _ := strings.Cut(f.Key, "/")
@@ -61,6 +65,48 @@ func (l *Ledger) Remember(tx Tx, former []Former) (taken int, err error) {
 			}
 			taken++
 		}
+		if kind == "a" {
+			if err := l.bringBack(tx, id, f); err != nil {
+				return 0, err
+			}
+		}
 	}
 	return taken, nil
+}
+
+// bringBack makes a subject of which only nodes know one that is buried, and to
+// be readmitted.
+func (l *Ledger) bringBack(tx Tx, id string, f Former) error {
+	name, err := tx.NameOwner(f.Name)
+	if err != nil {
+		return err
+	}
+	uid, _, err := tx.IDOwners(f.UID)
+	if err != nil {
+		return err
+	}
+	_, gid, err := tx.IDOwners(f.GID)
+	if err != nil {
+		return err
+	}
+	if name.Subject != id || uid.Subject != id || gid.Subject != id || roster.Protected(f.Name) {
+		return nil
+	}
+	switch _, err := tx.Row(roster.AccountKey(id)); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, ErrNotFound):
+		return err
+	}
+	s, err := tx.Subject(id)
+	if err != nil || s.State != Present || s.Account != nil {
+		return err
+	}
+	home := f.Home
+	if roster.CheckHome(home) != nil {
+		home = path.Join(l.cfg.HomeDir, f.Name)
+	}
+	s.State, s.Since, s.Readmit = Buried, l.moment(), true
+	s.Account = &roster.Account{ID: id, Name: f.Name, UID: f.UID, GID: f.GID, Home: home, Shell: l.cfg.Shell}
+	return tx.PutSubject(s)
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -187,7 +188,11 @@ func (l *Ledger) SetGID(tx Tx, id string, gid uint32) (GroupChange, error) {
 		return GroupChange{}, err
 	}
 	var followers []roster.Row
+	here := fmt.Appendf(nil, `"gid":%d,`, before.GID)
 	err = tx.RowsUnder("a/", func(c roster.Change) error {
+		if !bytes.Contains(c.Line, here) { // most need not be decoded
+			return nil
+		}
 		row, err := c.Row()
 		if err != nil || row.Account.GID != before.GID || row.Account.PrivateGroup() {
 			return err

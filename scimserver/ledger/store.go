@@ -66,7 +66,8 @@ type Subject struct {
 	// Held says that an administrator keeps the account locked, whatever the
 	// provider says.
 	Held bool
-	// Readmit says that the next user with UserName is the same person.
+	// Readmit says that the next user with UserName, or where that is not known
+	// with the account's name, is the same person.
 	Readmit bool
 	// End is when the account locks by itself; zero is never.
 	End time.Time
