@@ -20,7 +20,7 @@ import (
 
 func formerAccount(i int) Former {
 	a := account(i).Account
-	return Former{Key: account(i).Key(), Name: a.Name, UID: a.UID, GID: a.GID}
+	return Former{Key: account(i).Key(), Name: a.Name, UID: a.UID, GID: a.GID, Home: a.Home}
 }
 
 func formerGroup(i int) Former {
