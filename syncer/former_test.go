@@ -308,7 +308,7 @@ func TestFormerRowsAreWrittenAsTheProtocolHasThem(t *testing.T) {
 	}
 	b, err := os.ReadFile(filepath.Join(n.cfg.StateDir, reportFile))
 	must(err)
-	for _, want := range []string{`{"key":"a/id-000001","name":"user1","uid":10001,"gid":10001}`, `{"key":"g/gr-001","name":"group1","gid":50001}`} {
+	for _, want := range []string{`{"key":"a/id-000001","name":"user1","uid":10001,"gid":10001,"home":"/home/user1"}`, `{"key":"g/gr-001","name":"group1","gid":50001}`} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("%s is not in %s", want, b)
 		}
