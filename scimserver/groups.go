@@ -18,7 +18,7 @@ func (o *operation) createGroup(body map[string]any) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	wish, err := groupWish(group)
+	wish, err := groupWish(nil, group)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -80,8 +80,8 @@ func (o *operation) changeGroup(edit func(m *members, old scim.Resource) (group 
 		m = &members{tx: tx, group: o.id}
 		return edit(m, old)
 	}, func(tx Tx, old, group scim.Resource) (Event, error) {
-		was, _ := groupWish(old) // what an older version stored may be no wish
-		wish, err := groupWish(group)
+		was, _ := groupWish(nil, old) // what an older version stored may be no wish
+		wish, err := groupWish(old, group)
 		if err != nil {
 			return Event{}, err
 		}

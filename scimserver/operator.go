@@ -50,6 +50,9 @@ func errUnknown(what, key string) error {
 
 // findUser returns the subject of a user, also of one who is buried.
 func (o *Operator) findUser(v View, key string) (string, error) {
+	if key == "" { // a query for it would find everybody
+		return "", errUnknown("user", key)
+	}
 	var candidates []string
 	if n, err := strconv.ParseUint(key, 10, 32); err == nil {
 		uid, _, err := v.IDOwners(uint32(n))
@@ -95,6 +98,9 @@ func isUser(v View, id string) (bool, error) {
 
 // findGroup returns the subject of a group that is there.
 func (o *Operator) findGroup(v View, key string) (string, error) {
+	if key == "" {
+		return "", errUnknown("group", key)
+	}
 	var candidates []string
 	if n, err := strconv.ParseUint(key, 10, 32); err == nil {
 		_, gid, err := v.IDOwners(uint32(n))

@@ -134,7 +134,7 @@ func (o *Operator) SetGID(ctx context.Context, key string, gid uint32) (c ledger
 		if err != nil {
 			return e, err
 		}
-		if c, err = o.ledger.SetGID(tx, id, gid); err != nil {
+		if c, err = o.ledger.SetGID(tx, id, gid); err != nil || c.Before == c.After {
 			return e, err
 		}
 		return groupEvent("group.set-gid", changes{}, c), forgetNumbers(tx, KindGroup, id, o.moment(), map[string]string{scim.PosixGroupURN: "posixGroupId"})

@@ -191,7 +191,7 @@ type ImportedGroup struct {
 	Members []string
 }
 
-// ImportGroups brings groups in; members that are no accounts are left out. One
+// ImportGroups brings groups in; members that are no accounts, or have left, are left out. One
 // that is there already under the same name and gid is passed over, but for
 // members that it lacks while no provider says who they are.
 func (o *Operator) ImportGroups(ctx context.Context, groups []ImportedGroup, done func(n int)) (imported []roster.Group, err error) {
@@ -261,21 +261,9 @@ func (o *Operator) addImportedMembers(tx Tx, g roster.Group, names []string) (e 
 	if err != nil {
 		return e, err
 	}
-	var added []string
-	for _, id := range accounts {
-		switch _, err := tx.Row(roster.MemberKey(g.ID, id)); {
-		case err == nil:
-			continue
-		case !errors.Is(err, ErrNotFound):
-			return e, err
-		}
-		if err := tx.PutRow(roster.Row{Member: &roster.Member{GroupID: g.ID, AccountID: id}}); err != nil {
-			return e, err
-		}
-		added = append(added, id)
-	}
-	if len(added) == 0 {
-		return e, nil
+	added, err := o.ledger.ImportMembers(tx, g.ID, accounts)
+	if err != nil || len(added) == 0 {
+		return e, err
 	}
 	ch := changes{}
 	ch.members(added, nil)
@@ -293,7 +281,11 @@ func accountsNamed(v View, names []string) (ids []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if ok {
+		s, err := v.Subject(owner.Subject)
+		if err != nil {
+			return nil, err
+		}
+		if ok && s.State != ledger.Departed {
 			ids = append(ids, owner.Subject)
 		}
 	}

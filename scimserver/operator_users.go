@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -241,11 +242,21 @@ func (o *Operator) changed(ctx context.Context, key, action string, change func(
 		if id, err = o.findUser(tx, key); err != nil {
 			return e, err
 		}
-		if s, err := tx.Subject(id); err != nil || s.State == ledger.Buried {
+		known, err := tx.Subject(id)
+		if err != nil || known.State == ledger.Buried {
 			return e, cmp.Or(err, fmt.Errorf("user %s left, and the retention of the account is over: only the ledger remembers it", key))
 		}
 		c, err := change(tx, id)
-		return accountEvent(action, changes{}, c), err
+		if err != nil {
+			return e, err
+		}
+		s, err := tx.Subject(id)
+		if err != nil || reflect.DeepEqual(s, known) && reflect.DeepEqual(c.Before, c.After) {
+			return e, err // nothing changed
+		}
+		held := changes{}
+		held.add("held", known.Held, s.Held)
+		return accountEvent(action, held, c), nil
 	})
 	if err != nil {
 		return UserRecord{}, err
@@ -326,10 +337,14 @@ func (o *Operator) Readmit(ctx context.Context, key, userName string) (u UserRec
 		if err != nil {
 			return e, err
 		}
+		known, err := tx.Subject(id)
+		if err != nil {
+			return e, err
+		}
 		if err := o.ledger.Readmit(tx, id, scim.Fold(userName)); err != nil {
 			return e, err
 		}
-		if u, err = o.showUser(tx, id); err != nil {
+		if u, err = o.showUser(tx, id); err != nil || known.Readmit && known.UserName == u.UserName {
 			return e, err
 		}
 		c := changes{"readmit": {nil, u.UserName}}
@@ -342,7 +357,7 @@ func (o *Operator) Readmit(ctx context.Context, key, userName string) (u UserRec
 // unless gid says otherwise. What the provider said of the two is forgotten.
 func (o *Operator) Renumber(ctx context.Context, key string, uid, gid uint32) (c ledger.Change, err error) {
 	_, err = o.changed(ctx, key, "user.renumber", func(tx Tx, id string) (ledger.Change, error) {
-		if c, err = o.ledger.Renumber(tx, id, uid, gid); err != nil {
+		if c, err = o.ledger.Renumber(tx, id, uid, gid); err != nil || reflect.DeepEqual(c.Before, c.After) {
 			return c, err
 		}
 		return c, forgetNumbers(tx, KindUser, id, o.moment(), map[string]string{scim.WorkbenchURN: "posixUserId", scim.PosixUserURN: "posixGroupId"})

@@ -22,7 +22,7 @@ func (o *operation) createUser(body map[string]any) (outcome, error) {
 		return outcome{}, err
 	}
 	user["active"] = active(user)
-	wish, err := accountWish(user, hash)
+	wish, err := accountWish(nil, user, hash)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -69,7 +69,7 @@ func (o *operation) replaceUser(body map[string]any) (outcome, error) {
 // that the body does not speak of.
 func keepSilent(body map[string]any, old, user scim.Resource, urn, name string) {
 	was, ok := extension(old, urn)[name]
-	if !ok || mentions(body, scim.Fold(name)) {
+	if !ok || speaksOf(body, urn, name) {
 		return
 	}
 	kept := maps.Clone(extension(user, urn))
@@ -78,6 +78,24 @@ func keepSilent(body map[string]any, old, user scim.Resource, urn, name string) 
 	}
 	kept[name] = was
 	user[urn] = kept
+}
+
+// speaksOf reports whether the body of a PUT has the extension's attribute, be it
+// null.
+func speaksOf(body map[string]any, urn, name string) bool {
+	for key, value := range body {
+		key = scim.Fold(key)
+		if key == scim.Fold(urn+":"+name) {
+			return true
+		}
+		attrs, _ := value.(map[string]any)
+		for attr := range attrs {
+			if key == scim.Fold(urn) && scim.Fold(attr) == scim.Fold(name) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // patchUser is PATCH /Users/{id} (RFC 7644 §3.5.2).
@@ -134,8 +152,8 @@ func (o *operation) changeUser(hash string, edit func(old scim.Resource) (scim.R
 		}
 		return user, hash != "", nil
 	}, func(tx Tx, old, user scim.Resource) (Event, error) {
-		was, _ := accountWish(old, "") // what an older version stored may be no wish
-		wish, err := accountWish(user, hash)
+		was, _ := accountWish(nil, old, "") // what an older version stored may be no wish
+		wish, err := accountWish(old, user, hash)
 		if err != nil && active(user) {
 			return Event{}, err
 		}

@@ -10,8 +10,10 @@ import (
 	"pwb/scimserver/scim"
 )
 
-// accountWish reads what a user's attributes want of the account.
-func accountWish(user scim.Resource, hash string) (ledger.Wish, error) {
+// accountWish reads what a user's attributes want of the account. Numbers of no
+// use that old has too, which is nil of a new user, want nothing: an older
+// version stored them and did not honour them.
+func accountWish(old, user scim.Resource, hash string) (ledger.Wish, error) {
 	workbench, posix := extension(user, scim.WorkbenchURN), extension(user, scim.PosixUserURN)
 	w := ledger.Wish{
 		UserName:   text(user["userName"]),
@@ -35,18 +37,19 @@ func accountWish(user scim.Resource, hash string) (ledger.Wish, error) {
 		w.End = at.UTC().Truncate(time.Millisecond)
 	}
 	var err1, err2 error
-	w.UID, err1 = chosenID(workbench, "posixUserId")
-	w.GID, err2 = chosenID(posix, "posixGroupId")
+	w.UID, err1 = chosenID(extension(old, scim.WorkbenchURN), workbench, "posixUserId")
+	w.GID, err2 = chosenID(extension(old, scim.PosixUserURN), posix, "posixGroupId")
 	if err1 != nil {
 		return w, err1
 	}
 	return w, err2
 }
 
-// groupWish reads what a group's attributes want of the POSIX group.
-func groupWish(group scim.Resource) (ledger.GroupWish, error) {
+// groupWish reads what a group's attributes want of the POSIX group, as
+// accountWish does.
+func groupWish(old, group scim.Resource) (ledger.GroupWish, error) {
 	posix := extension(group, scim.PosixGroupURN)
-	gid, err := chosenID(posix, "posixGroupId")
+	gid, err := chosenID(extension(old, scim.PosixGroupURN), posix, "posixGroupId")
 	return ledger.GroupWish{DisplayName: text(group["displayName"]), Name: text(posix["posixGroupName"]), GID: gid}, err
 }
 
@@ -62,12 +65,15 @@ func text(v any) string {
 }
 
 // chosenID reads a number that the provider chose; 0 when it did not.
-func chosenID(attrs map[string]any, name string) (uint32, error) {
+func chosenID(old, attrs map[string]any, name string) (uint32, error) {
 	v, said := attrs[name]
 	if !said {
 		return 0, nil
 	}
 	n, ok := whole(v)
+	if was, had := whole(old[name]); ok && had && n == was && ledger.CheckGivenID(n) != nil {
+		return 0, nil
+	}
 	if !ok {
 		return 0, scim.Errorf(http.StatusBadRequest, scim.InvalidValue, "%s is not a whole number", name)
 	}

@@ -67,7 +67,7 @@ func (l *Ledger) OpenAccount(tx Tx, id string, w Wish) (Change, error) {
 	a := roster.Account{ID: id, Home: w.Home, Shell: cmp.Or(w.Shell, l.cfg.Shell)}
 	own := l.adoptable(w)
 	if own != nil {
-		ok, err := l.adopt(tx, &a, *own, w.Shell != "", e)
+		ok, err := l.adopt(tx, &a, *own, w, e)
 		if err != nil {
 			return Change{}, err
 		}
@@ -143,22 +143,27 @@ func (l *Ledger) primaryGroup(tx Tx, a *roster.Account, gid uint32, group string
 			return err
 		}
 	case !free:
-		row, err := tx.Row(roster.GroupKey(owner.Subject))
-		if err == nil && row.Group.GID == gid && gid != a.UID { // a gid like the uid is that of a private group
+		shared, err := l.sharedGroup(tx, owner.Subject, gid)
+		if err != nil {
+			return err
+		}
+		if shared && gid != a.UID { // a gid like the uid is that of a private group
 			a.GID = gid
 			return nil
-		}
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return err
 		}
 		return refuse(Taken, fieldGID, "%d is or was the gid of %s (subject %s, since %s): choose another, or leave it out", gid, owner.Name, owner.Subject, day(owner.Given))
 	case gid != 0 && owner.Subject == "":
 		if err := CheckGivenID(int64(gid)); err != nil {
 			return refuse(Invalid, fieldGID, "%v: choose another, or leave it out to be given one", err)
 		}
+		if group == "" || group == a.Name {
+			if err := l.checkOthers(tx, fieldGID, gid, a.Name); err != nil {
+				return err
+			}
+		}
 	}
 	a.GID = wanted
-	if group != "" && group != a.Name {
+	if group != "" && group != a.Name && !a.PrivateGroup() {
 		return l.importPrimary(tx, group, wanted)
 	}
 	if err := tx.GiveGID(wanted, e); err != nil {
@@ -168,6 +173,22 @@ func (l *Ledger) primaryGroup(tx Tx, a *roster.Account, gid uint32, group string
 		return nil
 	}
 	return tx.PutRow(roster.Row{Group: &roster.Group{ID: a.ID, Name: a.Name, GID: a.GID}})
+}
+
+// sharedGroup reports whether the subject is a group with that gid and not an
+// account, whose own group is for nobody else.
+func (l *Ledger) sharedGroup(tx View, subject string, gid uint32) (bool, error) {
+	switch _, err := tx.Row(roster.AccountKey(subject)); {
+	case err == nil:
+		return false, nil
+	case !errors.Is(err, ErrNotFound):
+		return false, err
+	}
+	row, err := tx.Row(roster.GroupKey(subject))
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && row.Group.GID == gid, err
 }
 
 // reopen opens the account of a subject that departed, is buried, or was
@@ -189,7 +210,7 @@ func (l *Ledger) reopen(tx Tx, s Subject, w Wish) (Change, error) {
 		return Change{}, refuse(Taken, fieldGID, "%d is not %d, which the account %s has: leave it out, or change it with pwb-server user renumber", w.GID, a.GID, a.Name)
 	}
 	known := s
-	s = Subject{ID: s.ID, Held: s.Held, Aliases: s.Aliases}
+	s = Subject{ID: s.ID, JoinedImported: s.JoinedImported, Held: s.Held, Aliases: s.Aliases}
 	if w.Name != "" && w.Name != a.Name {
 		if err := l.claimName(tx, fieldName, w.Name, Entry{Subject: s.ID, Given: l.moment()}); err != nil {
 			return Change{}, err
@@ -229,10 +250,13 @@ func (l *Ledger) UpdateAccount(tx Tx, id string, was, w Wish) (Change, error) {
 }
 
 func (l *Ledger) update(tx Tx, id string, was, w Wish) (Change, error) {
-	wanted := cmp.Or(w.Name, l.UserName(w.UserName))
-	renamed := wanted != cmp.Or(was.Name, l.UserName(was.UserName))
-	if w.Name == "" { // a name that is not spoken of any more stays
+	wanted, renamed := w.Name, w.Name != was.Name
+	if w.Name == "" { // a name that was chosen once and is not spoken of stays
+		wanted = l.UserName(w.UserName)
 		renamed = wanted != l.UserName(was.UserName)
+	}
+	if w.Admin == nil && was.Admin != nil { // it was taken back
+		w.Admin = new(bool)
 	}
 	w = w.since(was)
 	if err := w.check(); err != nil {

@@ -31,6 +31,17 @@ func (w GroupWish) check() error {
 	return nil
 }
 
+// since is Wish.since of a group.
+func (w GroupWish) since(was GroupWish) GroupWish {
+	if w.Name == was.Name {
+		w.Name = ""
+	}
+	if w.GID == was.GID {
+		w.GID = 0
+	}
+	return w
+}
+
 func (w GroupWish) name() string { return cmp.Or(w.Name, roster.GroupName(w.DisplayName)) }
 
 // RecognizeGroup returns the id of the imported group that a new group of this
@@ -125,6 +136,11 @@ func (l *Ledger) takeOver(tx Tx, known Subject, w GroupWish) (GroupChange, error
 // UpdateGroup follows a change of the group from one wish to another; the gid
 // stays, and the name does unless another one follows.
 func (l *Ledger) UpdateGroup(tx Tx, id string, was, w GroupWish) (GroupChange, error) {
+	wanted, renamed := w.name(), w.Name != was.Name
+	if w.Name == "" { // a name that was chosen once and is not spoken of stays
+		renamed = wanted != roster.GroupName(was.DisplayName)
+	}
+	w = w.since(was)
 	if err := w.check(); err != nil {
 		return GroupChange{}, err
 	}
@@ -138,11 +154,8 @@ func (l *Ledger) UpdateGroup(tx Tx, id string, was, w GroupWish) (GroupChange, e
 		return GroupChange{}, refuse(Immutable, fieldGID, "is %d and is not changed by SCIM: leave it out, or run pwb-server group set-gid %s %d", g.GID, g.Name, w.GID)
 	}
 	e := Entry{Subject: id, Given: l.moment()}
-	if w.Name == "" {
-		was.Name = "" // a name that is not spoken of any more stays
-	}
-	switch wanted := w.name(); {
-	case wanted == was.name(), wanted == g.Name:
+	switch {
+	case !renamed, wanted == g.Name:
 		return GroupChange{before, *g}, nil
 	case w.Name != "":
 		g.Name, err = wanted, l.claimName(tx, fieldGroupName, wanted, e)

@@ -29,6 +29,9 @@ func (l *Ledger) ImportAccount(tx Tx, id string, im Import) (Change, error) {
 	if err := w.check(); err != nil {
 		return Change{}, err
 	}
+	if im.Name == "" {
+		return Change{}, refuse(Invalid, fieldName, "is empty")
+	}
 	e := Entry{Subject: id, Name: im.Name, Given: l.moment()}
 	owner, err := tx.NameOwner(im.Name)
 	if err != nil {
@@ -60,7 +63,7 @@ func (l *Ledger) ImportAccount(tx Tx, id string, im Import) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	s := Subject{ID: id, State: Imported, Since: l.moment(), Held: known.Held}
+	s := Subject{ID: id, State: Imported, Since: l.moment(), JoinedImported: known.JoinedImported, Held: known.Held}
 	return l.settle(tx, roster.Account{}, a, known, s, w)
 }
 
@@ -98,6 +101,9 @@ func (l *Ledger) ImportGroup(tx Tx, id, name string, gid uint32, accounts []stri
 	if err := (GroupWish{Name: name, GID: gid}).check(); err != nil {
 		return GroupChange{}, err
 	}
+	if name == "" {
+		return GroupChange{}, refuse(Invalid, fieldGroupName, "is empty")
+	}
 	e := Entry{Subject: id, Name: name, Given: l.moment()}
 	owner, err := tx.NameOwner(name)
 	if err != nil {
@@ -121,10 +127,38 @@ func (l *Ledger) ImportGroup(tx Tx, id, name string, gid uint32, accounts []stri
 		tx.PutRow(roster.Row{Group: &g}),
 		l.remember(tx, Subject{ID: id}, Subject{ID: id, State: Imported, Since: l.moment()}),
 	)
-	for _, account := range accounts {
-		err = errors.Join(err, tx.PutRow(roster.Row{Member: &roster.Member{GroupID: id, AccountID: account}}))
+	if err != nil {
+		return GroupChange{}, err
 	}
+	_, err = l.ImportMembers(tx, id, accounts)
 	return GroupChange{After: g}, err
+}
+
+// ImportMembers makes accounts members of an imported group, and returns those
+// that were not.
+func (l *Ledger) ImportMembers(tx Tx, group string, accounts []string) (added []string, err error) {
+	for _, id := range accounts {
+		switch _, err := tx.Row(roster.MemberKey(group, id)); {
+		case err == nil:
+			continue
+		case !errors.Is(err, ErrNotFound):
+			return nil, err
+		}
+		known, err := tx.Subject(id)
+		if err != nil {
+			return nil, err
+		}
+		s := known
+		s.JoinedImported = true
+		if err := l.remember(tx, known, s); err != nil {
+			return nil, err
+		}
+		if err := tx.PutRow(roster.Row{Member: &roster.Member{GroupID: group, AccountID: id}}); err != nil {
+			return nil, err
+		}
+		added = append(added, id)
+	}
+	return added, nil
 }
 
 // importPrimary makes the group that an account brings along as its primary one.
@@ -134,6 +168,9 @@ func (l *Ledger) importPrimary(tx Tx, group string, gid uint32) error {
 	id := fmt.Sprintf("gid-%d", gid)
 	e := Entry{Subject: id, Given: l.moment()}
 	name := group
+	if err := l.checkOthers(tx, fieldGID, gid, group); err != nil {
+		return err
+	}
 	if roster.CheckName(name) != nil {
 		name = roster.GroupName(name)
 	}
@@ -148,6 +185,10 @@ func (l *Ledger) importPrimary(tx Tx, group string, gid uint32) error {
 	}
 	if err != nil {
 		return err
+	}
+	e.Name = name
+	if err := tx.GiveGID(gid, e); err != nil { // what the host has under another name, too
+		return fmt.Errorf("give %s the gid %d: %w", name, gid, err)
 	}
 	_, err = l.ImportGroup(tx, id, name, gid, nil)
 	return err

@@ -28,21 +28,18 @@ func (l *Ledger) CloseAccount(tx Tx, id, userName, externalID string) (Change, e
 	if err := l.setAdmin(tx, id, &no); err != nil {
 		return Change{}, err
 	}
-	if known.State == Imported {
-		if err := l.dropMemberships(tx, id); err != nil {
-			return Change{}, err
-		}
+	if known.JoinedImported {
+		err = l.dropMemberships(tx, id)
 	}
-	return Change{before, a}, nil
+	return Change{before, a}, err
 }
 
-// dropMemberships takes an account out of the groups that it was imported with.
+// dropMemberships takes an account out of the groups that it was imported with,
+// which no provider knows of.
 func (l *Ledger) dropMemberships(tx Tx, id string) error {
 	var keys []string
-	err := tx.RowsUnder("m/", func(c roster.Change) error {
-		if strings.HasSuffix(c.Key, "/"+id) {
-			keys = append(keys, c.Key)
-		}
+	err := tx.RowsUnder("g/", func(c roster.Change) error {
+		keys = append(keys, roster.MemberKey(strings.TrimPrefix(c.Key, "g/"), id))
 		return nil
 	})
 	for _, key := range keys {

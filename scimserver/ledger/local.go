@@ -19,7 +19,7 @@ import (
 // entries. Nobody is given their names and numbers, except a person whose
 // account is adopted.
 type Local struct {
-	numbers map[uint32]bool
+	numbers map[uint32][]string // the names that have each number
 	names   map[string]bool
 	people  map[string]localAccount // by name
 	groups  map[uint32]string       // by gid
@@ -61,7 +61,7 @@ func ReadLocal(ctx context.Context, from Sources) (*Local, error) {
 		passwd = append(append(passwd, '\n'), more...)
 		group = append(append(group, '\n'), groups...)
 	}
-	l := &Local{numbers: map[uint32]bool{}, names: map[string]bool{}, people: map[string]localAccount{}, groups: map[uint32]string{}}
+	l := &Local{numbers: map[uint32][]string{}, names: map[string]bool{}, people: map[string]localAccount{}, groups: map[uint32]string{}}
 	privileged := l.readGroups(group)
 	l.readAccounts(passwd, privileged)
 	return l, nil
@@ -98,6 +98,10 @@ func number(s string) (uint32, bool) {
 	return uint32(n), err == nil
 }
 
+// givesRights reports whether a group's members may do more on the host than
+// others. To users(100) everybody belongs.
+func givesRights(group string) bool { return group != "users" && roster.Protected(group) }
+
 // readGroups also returns the members of groups that give rights over the host,
 // and the gids of these.
 func (l *Local) readGroups(data []byte) (privileged map[string]bool) {
@@ -106,12 +110,12 @@ func (l *Local) readGroups(data []byte) (privileged map[string]bool) {
 		l.names[f[0]] = true
 		gid, ok := number(f[2])
 		if ok {
-			l.numbers[gid] = true
+			l.numbers[gid] = append(l.numbers[gid], f[0])
 			if l.groups[gid] == "" {
 				l.groups[gid] = f[0]
 			}
 		}
-		if roster.Protected(f[0]) {
+		if givesRights(f[0]) {
 			for _, member := range strings.Split(f[3], ",") {
 				privileged[strings.TrimSpace(member)] = true
 			}
@@ -132,15 +136,15 @@ func (l *Local) readAccounts(data []byte, privileged map[string]bool) {
 		uid, okUID := number(f[2])
 		gid, okGID := number(f[3])
 		if okUID {
-			l.numbers[uid] = true
+			l.numbers[uid] = append(l.numbers[uid], f[0])
 		}
 		if okGID {
-			l.numbers[gid] = true
+			l.numbers[gid] = append(l.numbers[gid], f[0])
 		}
 		a := localAccount{name: f[0], uid: uid, gid: gid, home: f[5], shell: f[6]}
 		shell := path.Base(a.shell)
 		switch {
-		case again, !okUID, !okGID, uid == self, privileged[a.name], roster.Protected(l.groups[gid]),
+		case again, !okUID, !okGID, uid == self, privileged[a.name], givesRights(l.groups[gid]),
 			checkGivenName(a.name) != nil, CheckGivenID(int64(uid)) != nil, roster.CheckHome(a.home) != nil, roster.CheckPath(a.shell) != nil,
 			shell == "nologin", shell == "false":
 			return
@@ -168,9 +172,9 @@ func (l *Ledger) adoptable(w Wish) *localAccount {
 	return &a
 }
 
-// adopt gives a new account what the host's has. It reports false when the
-// ledger gave any of it to somebody else.
-func (l *Ledger) adopt(tx Tx, a *roster.Account, own localAccount, shellWished bool, e Entry) (bool, error) {
+// adopt gives a new account what the host's has and the wish does not choose. It
+// reports false when the ledger gave any of it to somebody else.
+func (l *Ledger) adopt(tx Tx, a *roster.Account, own localAccount, w Wish, e Entry) (bool, error) {
 	owner, err := tx.NameOwner(own.name)
 	if err != nil {
 		return false, err
@@ -193,7 +197,7 @@ func (l *Ledger) adopt(tx Tx, a *roster.Account, own localAccount, shellWished b
 	if a.Home == "" {
 		a.Home = own.home
 	}
-	if !shellWished {
+	if w.Shell == "" {
 		a.Shell = own.shell
 	}
 	if own.gid == 0 {
@@ -201,7 +205,7 @@ func (l *Ledger) adopt(tx Tx, a *roster.Account, own localAccount, shellWished b
 	}
 	err = l.primaryGroup(tx, a, own.gid, l.local.Load().groups[own.gid], e)
 	var refusal *Refusal
-	if errors.As(err, &refusal) { // the gid became somebody else's: a group of its own
+	if errors.As(err, &refusal) && w.GID == 0 { // the gid became somebody else's: a group of its own
 		err = l.primaryGroup(tx, a, 0, "", e)
 	}
 	if err == nil {

@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,8 +33,18 @@ func ParseRule(text string) (*Rule, error) {
 	if len(fields) == 2 {
 		r.replacement = fields[1]
 	}
+	for _, ref := range reference.FindAllStringSubmatch(r.replacement, -1) {
+		group := cmp.Or(ref[1], ref[2])
+		n, err := strconv.Atoi(group)
+		if ref[0] != "$$" && (err != nil || n > pattern.NumSubexp()) && pattern.SubexpIndex(group) < 0 {
+			return nil, fmt.Errorf("replacement %.200q: the pattern has no group %q; before letters, digits and '_' a group is written ${1}", r.replacement, group)
+		}
+	}
 	return r, nil
 }
+
+// reference is a group in a replacement, as regexp.Regexp.Expand reads it.
+var reference = regexp.MustCompile(`\$\$|\$(?:\{(\w+)\}|(\w+))`)
 
 // Apply rewrites a userName; a nil rule changes nothing.
 func (r *Rule) Apply(userName string) string {
@@ -76,6 +88,13 @@ func (l *Ledger) claimName(tx Tx, field, name string, e Entry) error {
 		return refuse(Taken, field, "%q is or was that of subject %s, since %s: choose another, or leave it out to be given one", name, owner.Subject, day(owner.Given))
 	case l.local.Load().names[name]:
 		return refuse(Taken, field, "%q is in use on the server's own host: choose another, or import that account first", name)
+	}
+	node, err := tx.NodeWithName(name)
+	if err != nil {
+		return fmt.Errorf("look up which node has the name %s: %w", name, err)
+	}
+	if node != "" {
+		return refuse(Taken, field, "%q is in use on the node %s: choose another, or import that account first", name, node)
 	}
 	return l.giveName(tx, name, e)
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 
 	"pwb/roster"
 )
@@ -15,12 +16,12 @@ const maxGiven = 1<<31 - 1
 // it: numbers only ever become taken, so that what was passed once need not be
 // looked at again.
 func (l *Ledger) next(tx Tx, slot Slot) (uint32, error) {
-	first, last, key := l.cfg.StartUID, l.cfg.EndUID, "user-provisioning-end-uid"
+	first, last, what, key := l.cfg.StartUID, l.cfg.EndUID, "uid", "user-provisioning-end-uid"
 	if slot == GroupSlot {
 		if l.cfg.StartGID == l.cfg.StartUID {
 			slot = UserSlot // one sequence
 		}
-		first, last, key = l.cfg.StartGID, l.cfg.EndGID, "group-provisioning-end-gid"
+		first, last, what, key = l.cfg.StartGID, l.cfg.EndGID, "gid", "group-provisioning-end-gid"
 	}
 	local := l.local.Load()
 	for n := uint64(max(tx.Cursor(slot, first), first)); n <= uint64(last); n++ {
@@ -29,7 +30,7 @@ func (l *Ledger) next(tx Tx, slot Slot) (uint32, error) {
 			n = uint64(r.Last)
 			continue
 		}
-		if local.numbers[number] {
+		if len(local.numbers[number]) > 0 {
 			continue
 		}
 		free, err := unowned(tx, number)
@@ -41,7 +42,7 @@ func (l *Ledger) next(tx Tx, slot Slot) (uint32, error) {
 			return number, nil
 		}
 	}
-	return 0, refuse(Exhausted, "", "no uid is free any more from %d to %d: raise %s, or look for room with pwb-server ids check", first, last, key)
+	return 0, refuse(Exhausted, "", "no %s is free any more from %d to %d: raise %s, or look for room with pwb-server ids check", what, first, last, key)
 }
 
 // excluded returns the range that the number may not be given from.
@@ -130,8 +131,7 @@ func (l *Ledger) claim(tx Tx, field string, number uint32, asUID, asGID bool, e 
 // checkOthers refuses a number that the server's host or a node has for somebody
 // else; under the same name it is taken for the same person.
 func (l *Ledger) checkOthers(tx View, field string, number uint32, name string) error {
-	local := l.local.Load()
-	if local.numbers[number] && !local.names[name] {
+	if holders := l.local.Load().numbers[number]; len(holders) > 0 && !slices.Contains(holders, name) {
 		return refuse(Taken, field, "%d is in use on the server's own host, and not by %s: choose another", number, name)
 	}
 	node, err := tx.NodeWithID(number)

@@ -63,6 +63,9 @@ type Subject struct {
 	Since time.Time
 	// UserName (folded) and ExternalID are those of the SCIM user that departed.
 	UserName, ExternalID string
+	// JoinedImported says that the account was made a member of an imported
+	// group, which no provider knows of.
+	JoinedImported bool
 	// Held says that an administrator keeps the account locked, whatever the
 	// provider says.
 	Held bool

@@ -277,7 +277,7 @@ func (r *restorer) bury(s ledger.Subject) (ledger.Subject, error) {
 	buried := ledger.Subject{
 		ID: s.ID, State: ledger.Buried, Since: r.now,
 		UserName: s.UserName, ExternalID: s.ExternalID, // those of one that had departed
-		Held: s.Held, Readmit: true, End: s.End, Account: s.Account,
+		JoinedImported: s.JoinedImported, Held: s.Held, Readmit: true, End: s.End, Account: s.Account,
 	}
 	switch user, err := r.Resource(scimserver.KindUser, s.ID); {
 	case err == nil:

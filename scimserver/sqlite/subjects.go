@@ -14,11 +14,12 @@ import (
 // subjectDoc is what is stored of a subject beside its columns. Its fields are
 // only ever added to: stores and backups hold them.
 type subjectDoc struct {
-	Held    bool            `json:"held,omitempty"`
-	Readmit bool            `json:"readmit,omitempty"`
-	End     time.Time       `json:"end,omitzero"`
-	Aliases []ledger.Alias  `json:"aliases,omitempty"`
-	Account *roster.Account `json:"account,omitempty"` // without ID and Hash
+	JoinedImported bool            `json:"joinedImported,omitempty"`
+	Held           bool            `json:"held,omitempty"`
+	Readmit        bool            `json:"readmit,omitempty"`
+	End            time.Time       `json:"end,omitzero"`
+	Aliases        []ledger.Alias  `json:"aliases,omitempty"`
+	Account        *roster.Account `json:"account,omitempty"` // without ID and Hash
 }
 
 const subjectColumns = `id, state, since, user_name, external_id, due, doc`
@@ -34,6 +35,7 @@ func scanSubject(scan func(...any) error) (s ledger.Subject, err error) {
 		return s, fmt.Errorf("what is stored of subject %s: %w", s.ID, err)
 	}
 	s.Since, s.Due = fromMilliOrNull(since), fromMilliOrNull(due)
+	s.JoinedImported = doc.JoinedImported
 	s.Held, s.Readmit, s.End, s.Aliases, s.Account = doc.Held, doc.Readmit, doc.End, doc.Aliases, doc.Account
 	if s.Account != nil {
 		s.Account.ID = s.ID
@@ -88,7 +90,7 @@ func (v *view) subjects(query string, args []any, yield func(ledger.Subject) err
 }
 
 func (t *tx) PutSubject(s ledger.Subject) error {
-	doc := subjectDoc{Held: s.Held, Readmit: s.Readmit, End: inMillis(s.End)}
+	doc := subjectDoc{JoinedImported: s.JoinedImported, Held: s.Held, Readmit: s.Readmit, End: inMillis(s.End)}
 	for _, a := range s.Aliases {
 		doc.Aliases = append(doc.Aliases, ledger.Alias{Name: a.Name, Until: inMillis(a.Until)})
 	}
