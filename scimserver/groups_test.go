@@ -1,6 +1,7 @@
 package scimserver_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -160,4 +161,34 @@ func TestAGroupsPatchAnswersWithItsBodyOnlyWhenAsked(t *testing.T) {
 	}
 	h.do("PATCH", "/Groups/"+id+"?attributes=displayName", patch(`{"op":"add","path":"externalId","value":"f"}`)).ok(200).
 		has("displayName", "Engineers", "externalId", nil, "id", id)
+}
+
+func TestAGroupThatIsSomebodysPrimaryOneStaysWhenItIsDeleted(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	eng := h.newGroup("Engineers")
+	gid := h.group(eng).GID
+	a := h.do("POST", "/Users", fmt.Sprintf(`{"userName":"ada","urn:pwb:params:scim:schemas:extension:posix:1.0:User":{"posixGroupId":%d}}`, gid)).ok(201)
+	ada, _ := a.get("id").(string)
+	h.do("PATCH", "/Groups/"+eng, `{"Operations":[{"op":"add","path":"members","value":[{"value":"`+ada+`"}]}]}`)
+	h.do("DELETE", "/Groups/"+eng, "").ok(204)
+	h.do("GET", "/Groups/"+eng, "").fails(404, "")
+	if g := h.group(eng); g.GID != gid || h.account(ada).GID != gid {
+		t.Errorf("the group is %+v", g)
+	}
+	for _, row := range h.feed().rows {
+		if row.Member != nil {
+			t.Errorf("member %+v is left", row.Member)
+		}
+	}
+	// The provider's next group of that name is this one.
+	if again := h.newGroup("engineers"); again != eng || h.group(again).GID != gid {
+		t.Errorf("group %s came back as %s", eng, again)
+	}
+	// A departed account is one, too.
+	h.do("DELETE", "/Users/"+ada, "").ok(204)
+	h.do("DELETE", "/Groups/"+eng, "").ok(204)
+	if g := h.group(eng); g.GID != gid {
+		t.Errorf("a departed account's group is gone: %+v", g)
+	}
 }

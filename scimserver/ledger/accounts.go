@@ -149,7 +149,7 @@ func (l *Ledger) primaryGroup(tx Tx, a *roster.Account, gid uint32, group string
 		}
 		if shared && gid != a.UID { // a gid like the uid is that of a private group
 			a.GID = gid
-			return nil
+			return l.markPrimary(tx, owner.Subject)
 		}
 		return refuse(Taken, fieldGID, "%d is or was the gid of %s (subject %s, since %s): choose another, or leave it out", gid, owner.Name, owner.Subject, day(owner.Given))
 	case gid != 0 && owner.Subject == "":

@@ -130,7 +130,7 @@ func (l *Ledger) takeOver(tx Tx, known Subject, w GroupWish) (GroupChange, error
 	if err != nil {
 		return GroupChange{}, fmt.Errorf("members of the imported group %s: %w", g.Name, err)
 	}
-	return GroupChange{Before: g, After: g}, l.remember(tx, known, Subject{ID: known.ID})
+	return GroupChange{Before: g, After: g}, l.remember(tx, known, Subject{ID: known.ID, Primary: known.Primary})
 }
 
 // UpdateGroup follows a change of the group from one wish to another; the gid
@@ -169,13 +169,58 @@ func (l *Ledger) UpdateGroup(tx Tx, id string, was, w GroupWish) (GroupChange, e
 }
 
 // CloseGroup takes a group out of the roster; its members have gone before. Its
-// gid and its name stay taken.
+// gid and its name stay taken. One that is an account's primary group stays as
+// one that was imported: without it no node would render the account.
 func (l *Ledger) CloseGroup(tx Tx, id string) (GroupChange, error) {
 	row, err := tx.Row(roster.GroupKey(id))
 	if err != nil {
 		return GroupChange{}, fmt.Errorf("group %s: %w", id, err)
 	}
+	known, err := tx.Subject(id)
+	if err != nil {
+		return GroupChange{}, err
+	}
+	if known.Primary {
+		followers, err := accountsOf(tx, row.Group.GID)
+		if err != nil {
+			return GroupChange{}, err
+		}
+		if len(followers) > 0 {
+			s := known
+			s.State, s.Since = Imported, l.moment()
+			l.log.Warn("a group was deleted that is the primary one of accounts; it stays, without members", "group", row.Group.Name, "gid", row.Group.GID, "accounts", len(followers))
+			return GroupChange{*row.Group, *row.Group}, l.remember(tx, known, s)
+		}
+	}
 	return GroupChange{Before: *row.Group}, tx.DropRow(roster.GroupKey(id))
+}
+
+// markPrimary remembers that a group is the primary one of an account.
+func (l *Ledger) markPrimary(tx Tx, group string) error {
+	known, err := tx.Subject(group)
+	if err != nil {
+		return err
+	}
+	s := known
+	s.Primary = true
+	return l.remember(tx, known, s)
+}
+
+// accountsOf returns the accounts whose primary group has the gid and is not
+// a private one.
+func accountsOf(tx View, gid uint32) (rows []roster.Row, err error) {
+	here := fmt.Appendf(nil, `"gid":%d,`, gid)
+	err = tx.RowsUnder("a/", func(c roster.Change) error {
+		if !bytes.Contains(c.Line, here) { // most need not be decoded
+			return nil
+		}
+		row, err := c.Row()
+		if err == nil && row.Account.GID == gid && !row.Account.PrivateGroup() {
+			rows = append(rows, row)
+		}
+		return err
+	})
+	return rows, err
 }
 
 // SetGID gives a group another gid: one that is nobody's, or with 0 the next. The
@@ -200,23 +245,14 @@ func (l *Ledger) SetGID(tx Tx, id string, gid uint32) (GroupChange, error) {
 	if err := tx.PutRow(row); err != nil {
 		return GroupChange{}, err
 	}
-	var followers []roster.Row
-	here := fmt.Appendf(nil, `"gid":%d,`, before.GID)
-	err = tx.RowsUnder("a/", func(c roster.Change) error {
-		if !bytes.Contains(c.Line, here) { // most need not be decoded
-			return nil
-		}
-		row, err := c.Row()
-		if err != nil || row.Account.GID != before.GID || row.Account.PrivateGroup() {
-			return err
-		}
-		if row.Account.UID == gid {
-			return refuse(Taken, fieldGID, "%d is the uid of %s, whose primary group this is: choose another", gid, row.Account.Name)
-		}
-		followers = append(followers, row)
-		return nil
-	})
+	followers, err := accountsOf(tx, before.GID)
+	if err != nil {
+		return GroupChange{}, err
+	}
 	for _, f := range followers {
+		if f.Account.UID == gid {
+			return GroupChange{}, refuse(Taken, fieldGID, "%d is the uid of %s, whose primary group this is: choose another", gid, f.Account.Name)
+		}
 		f.Account.GID = gid
 		err = errors.Join(err, tx.PutRow(f))
 	}

@@ -190,6 +190,8 @@ func (l *Ledger) importPrimary(tx Tx, group string, gid uint32) error {
 	if err := tx.GiveGID(gid, e); err != nil { // what the host has under another name, too
 		return fmt.Errorf("give %s the gid %d: %w", name, gid, err)
 	}
-	_, err = l.ImportGroup(tx, id, name, gid, nil)
-	return err
+	if _, err = l.ImportGroup(tx, id, name, gid, nil); err != nil {
+		return err
+	}
+	return l.markPrimary(tx, id)
 }

@@ -66,6 +66,9 @@ type Subject struct {
 	// JoinedImported says that the account was made a member of an imported
 	// group, which no provider knows of.
 	JoinedImported bool
+	// Primary says that the group is, or was, the primary one of an account
+	// whose own it is not.
+	Primary bool
 	// Held says that an administrator keeps the account locked, whatever the
 	// provider says.
 	Held bool
