@@ -117,6 +117,7 @@ func readGroup(body map[string]any) (group scim.Resource, ids []string, err erro
 type members struct {
 	tx    Tx
 	group string
+	scans int
 	// added and removed are those who came and went, for the audit log.
 	added, removed []string
 }
@@ -185,8 +186,15 @@ func (m *members) Replace(ids []string) (changed bool, err error) {
 	return removed || added, err
 }
 
+// maxScans is how many times one request may have all members of a group looked
+// at, each of which keeps other writers waiting.
+const maxScans = 10
+
 // RemoveMatching holds every member against match.
 func (m *members) RemoveMatching(match func(map[string]any) bool) (changed bool, err error) {
+	if m.scans++; m.scans > maxScans {
+		return false, scim.Errorf(http.StatusBadRequest, scim.TooMany, "more than %d operations select members by something else than their value; select them by value, or in several requests", maxScans)
+	}
 	return m.removeIf(func(r Ref) bool {
 		return match(map[string]any{"value": r.ID, "display": r.Display, "type": scim.User.Name})
 	})

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
+	"unicode"
 
 	"pwb/roster"
 	"pwb/scimserver/ledger"
@@ -19,6 +21,10 @@ const (
 	maxReportList = 10_000  // elements of a list
 	maxReportName = 255     // bytes of a name
 )
+
+// formerFor is how long after a restore nodes are believed about what they had
+// from the server before it.
+const formerFor = 30 * 24 * time.Hour
 
 // report is the body of POST /sync/v1/node: what a node has of its own, and what
 // it had from this server before the server was put back from a backup.
@@ -52,8 +58,12 @@ func (r *report) check() error {
 // serveNode is POST /sync/v1/node: 204. The numbers and names that the node uses
 // by itself are given to nobody from now on.
 func (s *Server) serveNode(w http.ResponseWriter, r *http.Request) error {
+	token, err := s.authenticate(r, ScopeNodeAdmin)
+	if err != nil {
+		return err
+	}
 	name := nodeName(r)
-	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return &badRequest{"a report needs the node's name in the header Pwb-Node"}
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReport))
@@ -73,23 +83,28 @@ func (s *Server) serveNode(w http.ResponseWriter, r *http.Request) error {
 		return &badRequest{err.Error()}
 	}
 	taken := 0
+	var e Event
 	err = s.store.Update(r.Context(), func(tx Tx) error {
 		n := Node{Name: name, Version: rep.Version, Seen: s.moment(), IDs: rep.IDs, Names: rep.Names}
 		if err := tx.PutNode(n); err != nil {
 			return err
 		}
 		restored, err := tx.Restored()
-		if err != nil || restored.IsZero() {
-			return err // what was never put back has forgotten nothing
+		if err != nil || len(rep.Former) == 0 || s.now().After(restored.Add(formerFor)) {
+			return err // what was not put back lately has forgotten nothing
 		}
-		taken, err = s.ledger.Remember(tx, rep.Former)
-		return err
+		if taken, err = s.ledger.Remember(tx, rep.Former); err != nil || taken == 0 {
+			return err
+		}
+		e = Event{Action: "node.remember", Name: name, Changes: changes{"entries": {nil, taken}}.encode()}
+		return record(tx, &e, "token "+token.Name, s.moment())
 	})
 	if err != nil {
 		return err
 	}
 	if taken > 0 {
 		s.log.Warn("a node remembered names and numbers that the backup did not", "node", name, "entries", taken)
+		s.logEvent(e)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,29 +49,41 @@ func errUnknown(what, key string) error {
 	return fmt.Errorf("no %s has the name, number or id %.100q: pwb-server %s list shows those there are", what, key, what)
 }
 
-// findUser returns the subject of a user, also of one who is buried.
+// findUser returns the subject of a user, also of one who is buried: by the name
+// that the account has now, its uid, userName or id, and failing all these by a
+// name that it had before.
 func (o *Operator) findUser(v View, key string) (string, error) {
-	if key == "" { // a query for it would find everybody
+	if key == "" {
 		return "", errUnknown("user", key)
-	}
-	var candidates []string
-	if n, err := strconv.ParseUint(key, 10, 32); err == nil {
-		uid, _, err := v.IDOwners(uint32(n))
-		if err != nil {
-			return "", err
-		}
-		candidates = append(candidates, uid.Subject)
 	}
 	owner, err := v.NameOwner(key)
 	if err != nil {
 		return "", err
 	}
-	candidates = append(candidates, owner.Subject)
-	found := ""
-	if _, err := v.Find(KindUser, Query{Name: scim.Fold(key), Limit: 1}, func(r Resource) error { found = r.ID; return nil }); err != nil {
+	var named, former, provided, numbered string
+	if owner.Subject != "" {
+		ok, err := hasName(v, owner.Subject, key)
+		if err != nil {
+			return "", err
+		}
+		if former = owner.Subject; ok {
+			named = owner.Subject
+		}
+	}
+	if _, err := v.Find(KindUser, Query{Name: scim.Fold(key), Limit: 1}, func(r Resource) error { provided = r.ID; return nil }); err != nil {
 		return "", err
 	}
-	for _, id := range append(candidates, found, key) {
+	if named != "" && provided != "" && named != provided {
+		return "", fmt.Errorf("%q is the login name of one user (id %s) and the userName of another (id %s): give the uid or the id", key, named, provided)
+	}
+	if n, err := strconv.ParseUint(key, 10, 32); err == nil {
+		uid, _, err := v.IDOwners(uint32(n))
+		if err != nil {
+			return "", err
+		}
+		numbered = uid.Subject
+	}
+	for _, id := range []string{numbered, named, provided, key, former} {
 		if id == "" {
 			continue
 		}
@@ -80,6 +93,19 @@ func (o *Operator) findUser(v View, key string) (string, error) {
 		}
 	}
 	return "", errUnknown("user", key)
+}
+
+// hasName reports whether an account has, or when it was buried had, the name.
+func hasName(v View, id, name string) (bool, error) {
+	row, err := v.Row(roster.AccountKey(id))
+	switch {
+	case err == nil:
+		return row.Account.Name == name || slices.Contains(row.Account.Aliases, name), nil
+	case !errors.Is(err, ErrNotFound):
+		return false, err
+	}
+	s, err := v.Subject(id)
+	return s.Account != nil && s.Account.Name == name, err
 }
 
 func isUser(v View, id string) (bool, error) {

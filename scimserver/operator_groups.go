@@ -107,6 +107,9 @@ func (o *Operator) showGroup(v View, id string) (g GroupRecord, err error) {
 	})
 	for _, account := range ids {
 		a, err := accountNow(v, account)
+		if errors.Is(err, ErrNotFound) {
+			continue // ids check tells
+		}
 		if err != nil {
 			return g, err
 		}

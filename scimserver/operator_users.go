@@ -68,7 +68,7 @@ func (o *Operator) state(a roster.Account, s ledger.Subject) string {
 		return StateDeparted
 	case s.Held:
 		return StateHeld
-	case !s.End.IsZero() && !o.now().Before(s.End):
+	case !s.Ends().IsZero() && !o.now().Before(s.Ends()):
 		return StateEnded
 	case s.State == ledger.Imported:
 		return StateImported
@@ -83,7 +83,7 @@ func (o *Operator) userRecord(a roster.Account, s ledger.Subject, r Resource) Us
 		ID: a.ID, Name: a.Name, UserName: cmp.Or(r.Name, s.UserName), ExternalID: cmp.Or(r.ExternalID, s.ExternalID),
 		UID: a.UID, GID: a.GID, Gecos: a.Gecos, Home: a.Home, Shell: a.Shell,
 		State: o.state(a, s), Locked: a.Locked || s.State == ledger.Buried, Password: a.Hash != "",
-		Readmit: s.Readmit, Aliases: s.Aliases, End: moment(s.End), Since: moment(s.Since),
+		Readmit: s.Readmit, Aliases: s.Aliases, End: moment(s.Ends()), Since: moment(s.Since),
 		Created: moment(r.Created), Changed: moment(r.Modified),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"pwb/scimserver/ledger"
@@ -148,7 +149,7 @@ func (s *Server) readTokenFile(ctx context.Context) error {
 // ReadSecret reads a token from a file that not everybody may read, without the
 // blanks around it.
 func ReadSecret(file string) (string, error) {
-	f, err := os.Open(file)
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would keep us waiting
 	if err != nil {
 		return "", err
 	}
@@ -156,6 +157,9 @@ func ReadSecret(file string) (string, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a file", file)
 	}
 	if info.Mode()&0o007 != 0 {
 		return "", fmt.Errorf("%s has mode %#o, so that everybody can reach the token in it: chmod 0600 it (in Kubernetes: defaultMode: 0400 or 0440)", file, info.Mode().Perm())

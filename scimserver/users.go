@@ -2,8 +2,10 @@ package scimserver
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"strings"
 
 	"pwb/roster"
@@ -141,7 +143,30 @@ func (o *operation) patchedPassword(ops []scim.Op) (hash string, err error) {
 }
 
 // changeUser stores what edit makes of the user, with a new hash if there is one.
+// Of a user who is locked by that and cannot be stored as wished, since a name or
+// number is another's or cannot be, the lock alone is stored: whoever leaves is
+// shut out, and the answer shows what the user is.
 func (o *operation) changeUser(hash string, edit func(old scim.Resource) (scim.Resource, error)) (outcome, error) {
+	locks := false
+	out, err := o.storeUser(hash, func(old scim.Resource) (scim.Resource, error) {
+		user, err := edit(old)
+		_, says := user["active"]
+		locks = err == nil && says && !active(user)
+		return user, err
+	})
+	var refusal *scim.Error
+	if !locks || !errors.As(err, &refusal) || refusal.Status != http.StatusBadRequest && refusal.Status != http.StatusConflict {
+		return out, err
+	}
+	o.log.Warn("a user is locked, and what else was wanted is not to be had", "subject", o.id, "reason", refusal.Detail)
+	return o.storeUser("", func(old scim.Resource) (scim.Resource, error) {
+		user := maps.Clone(old)
+		user["active"] = false
+		return user, nil
+	})
+}
+
+func (o *operation) storeUser(hash string, edit func(old scim.Resource) (scim.Resource, error)) (outcome, error) {
 	return o.change(func(_ Tx, old scim.Resource) (scim.Resource, bool, error) {
 		user, err := edit(old)
 		if err != nil {
@@ -154,7 +179,7 @@ func (o *operation) changeUser(hash string, edit func(old scim.Resource) (scim.R
 	}, func(tx Tx, old, user scim.Resource) (Event, error) {
 		was, _ := accountWish(nil, old, "") // what an older version stored may be no wish
 		wish, err := accountWish(old, user, hash)
-		if err != nil && active(user) {
+		if err != nil {
 			return Event{}, err
 		}
 		c, err := o.ledger.UpdateAccount(tx, o.id, was, wish)

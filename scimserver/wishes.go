@@ -35,6 +35,9 @@ func accountWish(old, user scim.Resource, hash string) (ledger.Wish, error) {
 			return w, scim.Errorf(http.StatusBadRequest, scim.InvalidValue, "endDate %.40q is not a date and time such as 2026-01-31T23:59:59Z", end)
 		}
 		w.End = at.UTC().Truncate(time.Millisecond)
+		if y := w.End.Year(); y < 1970 || y > 9998 {
+			return w, scim.Errorf(http.StatusBadRequest, scim.InvalidValue, "endDate %.40q is not from 1970 to 9998", end)
+		}
 	}
 	var err1, err2 error
 	w.UID, err1 = chosenID(extension(old, scim.WorkbenchURN), workbench, "posixUserId")

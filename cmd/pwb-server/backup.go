@@ -63,7 +63,7 @@ func restoreCommand() *cobra.Command {
 			"everything anew.",
 		Args: takes(1, 1),
 	}
-	margin := cmd.Flags().Uint32("margin", 1000, "how many `numbers` to leave out, for those that were given after the backup and that nobody remembers")
+	margin := cmd.Flags().Uint32("margin", 1000, "how many `numbers` to leave out in a new store, for those that were given after the backup and that nobody remembers")
 	yes := cmd.Flags().Bool("yes", false, "do not ask")
 	return administer(cmd, needFiles, func(ctx context.Context, j *job, args []string) error {
 		if _, err := os.Stat(args[0]); err != nil {
@@ -77,7 +77,7 @@ func restoreCommand() *cobra.Command {
 			return err
 		}
 		what := fmt.Sprintf("This restores %s into %s. Numbers and names that were given stay given, accounts that are locked stay locked,\n"+
-			"those that the backup does not know lose their entry, and the next numbers begin %d further on.", args[0], into, *margin)
+			"those that the backup does not know lose their entry. In a new store the next numbers begin %d further on.", args[0], into, *margin)
 		if err := j.confirm(*yes, what); err != nil {
 			return err
 		}

@@ -31,18 +31,19 @@ func firstStart(ctx context.Context, o *scimserver.Operator, cfg config, log *sl
 	if err != nil {
 		return err
 	}
+	unfinished := dir + ".new"
+	_, cut := os.Stat(unfinished)
 	for _, t := range tokens {
 		switch {
-		case strings.HasPrefix(t.Name, firstStartName):
+		case cut == nil && strings.HasPrefix(t.Name, firstStartName):
 			// A first start that was cut short: nobody has this token.
 			if err := o.RevokeToken(ctx, t.Name); err != nil {
 				return err
 			}
 		case t.Scope == scimserver.ScopeNodeAdmin, t.Scope == scimserver.ScopeNodeUser:
-			return nil // the administrator makes them
+			return nil // nodes have them
 		}
 	}
-	unfinished := dir + ".new"
 	if err := errors.Join(os.RemoveAll(unfinished), os.Mkdir(unfinished, 0o700)); err != nil {
 		return fmt.Errorf("make the directory for nodes: %w", err)
 	}

@@ -70,6 +70,15 @@ func (o owners) Name(name string) (uid, gid uint32, taken bool, err error) {
 	if g != nil {
 		return 0, g.GID, true, nil
 	}
+	s, err := o.Subject(e.Subject)
+	switch {
+	case err != nil:
+		return 0, 0, false, err
+	case s.Account != nil && s.Readmit: // a restore forgot it, an import brings it back
+		return 0, 0, false, nil
+	case s.Account != nil:
+		return s.Account.UID, s.Account.GID, true, nil
+	}
 	return 0, 0, true, nil
 }
 

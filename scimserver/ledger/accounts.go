@@ -28,7 +28,8 @@ func (l *Ledger) Recognize(tx View, w Wish) (id string, err error) {
 			return id, err
 		}
 	}
-	owner, err := tx.NameOwner(cmp.Or(w.Name, l.UserName(w.UserName)))
+	name := cmp.Or(w.Name, l.UserName(w.UserName))
+	owner, err := tx.NameOwner(name)
 	if err != nil || owner.Subject == "" {
 		return "", err
 	}
@@ -36,16 +37,18 @@ func (l *Ledger) Recognize(tx View, w Wish) (id string, err error) {
 	switch {
 	case err != nil:
 		return "", err
-	case s.Readmit && s.UserName == "" && s.Account != nil: // nobody knows its userName any more
+	case s.Readmit && s.UserName == "" && s.Account != nil && s.Account.Name == name: // nobody knows its userName any more
 		return s.ID, nil
 	case s.State != Imported:
 		return "", nil
 	}
-	switch _, err := tx.Row(roster.AccountKey(s.ID)); {
+	switch row, err := tx.Row(roster.AccountKey(s.ID)); {
 	case errors.Is(err, ErrNotFound): // a group
 		return "", nil
 	case err != nil:
 		return "", err
+	case row.Account.Name != name: // one that it had before
+		return "", nil
 	}
 	return s.ID, nil
 }
@@ -81,7 +84,9 @@ func (l *Ledger) OpenAccount(tx Tx, id string, w Wish) (Change, error) {
 		}
 	}
 	a.Home = cmp.Or(a.Home, path.Join(l.cfg.HomeDir, a.Name))
-	return l.settle(tx, roster.Account{}, a, s, s, w)
+	known := s
+	s.WasImported = own != nil
+	return l.settle(tx, roster.Account{}, a, known, s, w)
 }
 
 // nameAndNumber gives a new account its name, uid and gid.
@@ -210,7 +215,7 @@ func (l *Ledger) reopen(tx Tx, s Subject, w Wish) (Change, error) {
 		return Change{}, refuse(Taken, fieldGID, "%d is not %d, which the account %s has: leave it out, or change it with pwb-server user renumber", w.GID, a.GID, a.Name)
 	}
 	known := s
-	s = Subject{ID: s.ID, JoinedImported: s.JoinedImported, Held: s.Held, Aliases: s.Aliases}
+	s = Subject{ID: s.ID, WasImported: s.WasImported, JoinedImported: s.JoinedImported, Held: s.Held, Limit: s.Limit, Aliases: s.Aliases}
 	if w.Name != "" && w.Name != a.Name {
 		if err := l.claimName(tx, fieldName, w.Name, Entry{Subject: s.ID, Given: l.moment()}); err != nil {
 			return Change{}, err
@@ -235,21 +240,8 @@ func (l *Ledger) reopen(tx Tx, s Subject, w Wish) (Change, error) {
 
 // UpdateAccount follows a change of the user from one wish to another. What the
 // new wish does not say, or says as the old one did, stays; the uid and the gid
-// do in any case. It fails with a Refusal when the wish cannot be granted, unless
-// it locks: that is done at least.
+// do in any case. It fails with a Refusal when the wish cannot be granted.
 func (l *Ledger) UpdateAccount(tx Tx, id string, was, w Wish) (Change, error) {
-	c, err := l.update(tx, id, was, w)
-	var refusal *Refusal
-	if errors.As(err, &refusal) && !w.Active {
-		l.log.Warn("a user is locked, and what else was wanted is not to be had", "subject", id, "reason", refusal.Error())
-		lock := was
-		lock.Hash, lock.Active = "", false
-		return l.update(tx, id, was, lock)
-	}
-	return c, err
-}
-
-func (l *Ledger) update(tx Tx, id string, was, w Wish) (Change, error) {
 	wanted, renamed := w.Name, w.Name != was.Name
 	if w.Name == "" { // a name that was chosen once and is not spoken of stays
 		wanted = l.UserName(w.UserName)
@@ -334,7 +326,7 @@ func (l *Ledger) settle(tx Tx, before, a roster.Account, known, s Subject, w Wis
 // put stores an account, its own group, and what is known of its subject, where
 // they changed.
 func (l *Ledger) put(tx Tx, before roster.Account, a *roster.Account, known, s Subject) error {
-	a.Aliases, a.Expire = s.names(), expireDay(s.End)
+	a.Aliases, a.Expire = s.names(), expireDay(s.Ends())
 	if err := l.remember(tx, known, s); err != nil {
 		return fmt.Errorf("remember subject %s: %w", s.ID, err)
 	}

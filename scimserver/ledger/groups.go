@@ -274,7 +274,7 @@ func (l *Ledger) setAdmin(tx Tx, account string, admin *bool) error {
 	}
 	switch _, err := tx.Row(roster.GroupKey(AdminGroupID)); {
 	case errors.Is(err, ErrNotFound):
-		if _, err := l.OpenGroup(tx, AdminGroupID, GroupWish{DisplayName: l.cfg.AdminGroup}); err != nil {
+		if _, err := l.OpenGroup(tx, AdminGroupID, GroupWish{Name: l.cfg.AdminGroup}); err != nil {
 			return fmt.Errorf("make the administrators' group: %w", err)
 		}
 	case err != nil:

@@ -37,6 +37,9 @@ func (l *Ledger) ImportAccount(tx Tx, id string, im Import) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
+	if im.Name == l.cfg.AdminGroup {
+		return Change{}, refuse(Taken, fieldName, "%q is the name of the administrators' group: set admin-group", im.Name)
+	}
 	if owner.Subject != "" && owner.Subject != id {
 		return Change{}, refuse(Taken, fieldName, "%q is or was that of subject %s, since %s", im.Name, owner.Subject, day(owner.Given))
 	}
@@ -63,30 +66,29 @@ func (l *Ledger) ImportAccount(tx Tx, id string, im Import) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	s := Subject{ID: id, State: Imported, Since: l.moment(), JoinedImported: known.JoinedImported, Held: known.Held}
+	s := Subject{ID: id, State: Imported, Since: l.moment(), WasImported: true, JoinedImported: known.JoinedImported, Held: known.Held, Limit: known.Limit}
 	return l.settle(tx, roster.Account{}, a, known, s, w)
 }
 
 // SetHash gives an imported account a password hash, an administrator's lock
 // where the password was locked, and an end. It never lifts a lock. It reports
-// false, and does nothing, when the account is a provider's by now and has a
-// hash or would get one that was locked, and when there is nothing to change.
+// false, and does nothing, when the account was not imported, when it is a
+// provider's by now and has a hash or would get one that was locked or ended,
+// and when there is nothing to change.
 func (l *Ledger) SetHash(tx Tx, id, hash string, held bool, end time.Time) (Change, bool, error) {
 	a, known, err := l.account(tx, id)
 	if err != nil {
 		return Change{}, false, err
 	}
-	if known.State != Imported && (a.Hash != "" || held) {
+	if known.State != Imported && (!known.WasImported || a.Hash != "" || held || !end.IsZero()) {
 		return Change{}, false, nil
 	}
 	before, s := a, known
 	a.Hash = cmp.Or(hash, a.Hash)
 	if known.State == Imported {
 		s.Held = s.Held || held
-		if !end.IsZero() {
-			s.End = end
-		}
-		a.Locked = s.locked(true, l.moment())
+		s.Limit = Earlier(s.Limit, end)
+		a.Locked = a.Locked || s.locked(true, l.moment())
 	}
 	if a.Hash == before.Hash && a.Locked == before.Locked && same(known, s) {
 		return Change{}, false, nil
@@ -108,6 +110,9 @@ func (l *Ledger) ImportGroup(tx Tx, id, name string, gid uint32, accounts []stri
 	owner, err := tx.NameOwner(name)
 	if err != nil {
 		return GroupChange{}, err
+	}
+	if name == l.cfg.AdminGroup {
+		return GroupChange{}, refuse(Taken, fieldGroupName, "%q is the name of the administrators' group: set admin-group", name)
 	}
 	if owner.Subject != "" && owner.Subject != id {
 		return GroupChange{}, refuse(Taken, fieldGroupName, "%q is or was that of subject %s, since %s", name, owner.Subject, day(owner.Given))

@@ -86,7 +86,9 @@ func (l *Ledger) setHeld(tx Tx, id string, held, active bool) (Change, error) {
 		return Change{}, err
 	}
 	before, s := a, known
-	s.Held = held
+	if s.Held = held; !held && ended(s.Limit, l.moment()) {
+		s.Limit = time.Time{} // an administrator's word against another's
+	}
 	a.Locked = s.locked(active, l.moment())
 	return Change{before, a}, l.put(tx, before, &a, known, s)
 }
@@ -111,7 +113,12 @@ func (l *Ledger) Tend(tx Tx) (done []Done, more bool, err error) {
 	for _, s := range due {
 		d, err := l.tend(tx, s, now)
 		if err != nil {
-			return nil, false, fmt.Errorf("subject %s: %w", s.ID, err)
+			// One that cannot be tended does not keep the others waiting.
+			l.log.Error("what is due of a subject cannot be done; it is tried again in an hour", "subject", s.ID, "error", err)
+			s.Due = now.Add(time.Hour)
+			if err := tx.PutSubject(s); err != nil {
+				return nil, false, fmt.Errorf("subject %s: %w", s.ID, err)
+			}
 		}
 		done = append(done, d...)
 	}
@@ -122,7 +129,7 @@ func (l *Ledger) tend(tx Tx, known Subject, now time.Time) (done []Done, err err
 	a, _, err := l.account(tx, known.ID)
 	if errors.Is(err, ErrNotFound) { // a subject without an account has nothing to do
 		s := known
-		s.Aliases, s.End = nil, time.Time{}
+		s.Aliases, s.End, s.Limit = nil, time.Time{}, time.Time{}
 		return nil, tx.PutSubject(withoutDue(s))
 	}
 	if err != nil {
@@ -134,7 +141,7 @@ func (l *Ledger) tend(tx Tx, known Subject, now time.Time) (done []Done, err err
 	if len(s.Aliases) < len(known.Aliases) {
 		done = append(done, Done{"user.alias-ended", Change{}})
 	}
-	if ended(s.End, now) && !a.Locked {
+	if ended(s.Ends(), now) && !a.Locked {
 		a.Locked = true
 		done = append(done, Done{"user.ended", Change{}})
 	}

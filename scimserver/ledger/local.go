@@ -129,7 +129,8 @@ func (l *Local) readGroups(data []byte) (privileged map[string]bool) {
 // host, who are not the account that this process runs as.
 func (l *Local) readAccounts(data []byte, privileged map[string]bool) {
 	self := uint32(os.Geteuid())
-	read := map[string]bool{} // of doubled entries the first counts, as in a lookup
+	holders := map[uint32]string{} // of uids; shared ones are nobody's to take over
+	read := map[string]bool{}      // of doubled entries the first counts, as in a lookup
 	entries(data, func(f [7]string) {
 		again := read[f[0]]
 		read[f[0]], l.names[f[0]] = true, true
@@ -137,6 +138,11 @@ func (l *Local) readAccounts(data []byte, privileged map[string]bool) {
 		gid, okGID := number(f[3])
 		if okUID {
 			l.numbers[uid] = append(l.numbers[uid], f[0])
+			if other, shared := holders[uid]; shared && other != f[0] {
+				delete(l.people, other)
+				return
+			}
+			holders[uid] = f[0]
 		}
 		if okGID {
 			l.numbers[gid] = append(l.numbers[gid], f[0])
@@ -164,6 +170,9 @@ func (l *Ledger) adoptable(w Wish) *localAccount {
 	name := w.Name
 	if name == "" {
 		name = l.UserName(w.UserName)
+	}
+	if name == l.cfg.AdminGroup {
+		return nil
 	}
 	a, ok := l.local.Load().people[name]
 	if !ok || w.UID != 0 && w.UID != a.uid || w.GID != 0 && w.GID != a.gid {

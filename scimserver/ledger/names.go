@@ -86,6 +86,8 @@ func (l *Ledger) claimName(tx Tx, field, name string, e Entry) error {
 		return nil
 	case owner.Subject != "":
 		return refuse(Taken, field, "%q is or was that of subject %s, since %s: choose another, or leave it out to be given one", name, owner.Subject, day(owner.Given))
+	case name == l.cfg.AdminGroup && e.Subject != AdminGroupID:
+		return refuse(Taken, field, "%q is the name of the administrators' group: choose another, or set admin-group", name)
 	case l.local.Load().names[name]:
 		return refuse(Taken, field, "%q is in use on the server's own host: choose another, or import that account first", name)
 	}
@@ -163,6 +165,8 @@ func (l *Ledger) nameTakenBy(tx View, name, subject string) (string, error) {
 		return "", nil
 	case owner.Subject != "":
 		return "subject " + owner.Subject, nil
+	case name == l.cfg.AdminGroup && subject != AdminGroupID:
+		return "the group of administrators", nil
 	case l.local.Load().names[name]:
 		return "the server's own host", nil
 	}

@@ -48,6 +48,17 @@ const (
 	Buried State = 3
 )
 
+// Earlier is the earlier of two moments, of which the zero one is never.
+func Earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Ends is when the account locks by itself; zero is never.
+func (s Subject) Ends() time.Time { return Earlier(s.End, s.Limit) }
+
 // Alias is a former name that still works, until a moment.
 type Alias struct {
 	Name  string    `json:"name"`
@@ -75,8 +86,11 @@ type Subject struct {
 	// Readmit says that the next user with UserName, or where that is not known
 	// with the account's name, is the same person.
 	Readmit bool
-	// End is when the account locks by itself; zero is never.
-	End time.Time
+	// End is when the account locks by itself, as the provider says; Limit when
+	// it does whatever the provider says. Zero is never.
+	End, Limit time.Time
+	// WasImported says that an administrator brought the account in.
+	WasImported bool
 	// Aliases are the former names that still work, oldest first.
 	Aliases []Alias
 	// Account is the account as it was when it was buried, without its hash.
@@ -133,7 +147,8 @@ type Tx interface {
 	DropRow(key string) error
 
 	// Cursor is where the search for the next free number begins that belongs
-	// to the slot and starts at start: 0 when that was not stored last.
+	// to the slot and starts at start. When that was not stored last it is 0 or,
+	// since a restore into an empty store, the restore's margin behind start.
 	Cursor(slot Slot, start uint32) uint32
 	SetCursor(slot Slot, start, next uint32)
 	// GiveUID, GiveGID and GiveName record for ever that the subject e owns the

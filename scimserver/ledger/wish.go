@@ -109,7 +109,7 @@ func expireDay(end time.Time) int64 {
 
 // locked is whether nobody may log in to the subject's account.
 func (s Subject) locked(active bool, now time.Time) bool {
-	return !active || s.Held || s.State == Departed || s.State == Buried || ended(s.End, now)
+	return !active || s.Held || s.State == Departed || s.State == Buried || ended(s.Ends(), now)
 }
 
 // due is when something is to be done about the subject next.
@@ -122,8 +122,8 @@ func (l *Ledger) due(s Subject, now time.Time) (due time.Time) {
 	for _, a := range s.Aliases {
 		sooner(a.Until)
 	}
-	if now.Before(s.End) && s.State != Buried {
-		sooner(s.End)
+	if now.Before(s.Ends()) && s.State != Buried {
+		sooner(s.Ends())
 	}
 	if s.State == Departed && l.cfg.Retention > 0 {
 		sooner(s.Since.Add(l.cfg.Retention))
@@ -142,7 +142,7 @@ func (l *Ledger) remember(tx Tx, before, after Subject) error {
 
 func same(a, b Subject) bool {
 	if a.State != b.State || !a.Since.Equal(b.Since) || a.UserName != b.UserName || a.ExternalID != b.ExternalID ||
-		a.JoinedImported != b.JoinedImported || a.Primary != b.Primary || a.Held != b.Held || a.Readmit != b.Readmit || !a.End.Equal(b.End) || !a.Due.Equal(b.Due) || len(a.Aliases) != len(b.Aliases) {
+		a.JoinedImported != b.JoinedImported || a.Primary != b.Primary || a.WasImported != b.WasImported || !a.Limit.Equal(b.Limit) || a.Held != b.Held || a.Readmit != b.Readmit || !a.End.Equal(b.End) || !a.Due.Equal(b.Due) || len(a.Aliases) != len(b.Aliases) {
 		return false
 	}
 	for i := range a.Aliases {

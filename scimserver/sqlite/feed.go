@@ -35,8 +35,8 @@ func (t *tx) Position() (roster.Position, error) {
 func (v *view) readMeta() (m meta, err error) {
 	var sum []byte
 	user, group := &m.cursors[ledger.UserSlot], &m.cursors[ledger.GroupSlot]
-	err = v.c.row(`SELECT epoch, seq, sum, horizon, user_start, user_next, group_start, group_next FROM meta`, nil,
-		&m.epoch, &m.seq, &sum, &m.horizon, &user.start, &user.next, &group.start, &group.next)
+	err = v.c.row(`SELECT epoch, seq, sum, horizon, user_start, user_next, group_start, group_next, margin FROM meta`, nil,
+		&m.epoch, &m.seq, &sum, &m.horizon, &user.start, &user.next, &group.start, &group.next, &m.margin)
 	copy(m.sum[:], sum)
 	return m, err
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"database/sql"
 	"fmt"
+	"math"
 
 	"pwb/scimserver"
 	"pwb/scimserver/ledger"
@@ -80,7 +81,10 @@ func (t *tx) Cursor(slot ledger.Slot, start uint32) uint32 {
 	if c := t.meta.cursors[slot]; c.start == start {
 		return c.next
 	}
-	return 0
+	if t.meta.margin == 0 {
+		return 0
+	}
+	return start + min(t.meta.margin, math.MaxUint32-start)
 }
 
 func (t *tx) SetCursor(slot ledger.Slot, start, next uint32) {

@@ -43,9 +43,9 @@ type Restoration struct {
 // Resources, memberships, roster and subjects become those of the backup, but
 // what was given, locked or held since stays so: the ledger is that of both, and
 // accounts that the backup does not know are buried. Tokens, events and nodes of
-// the store stay; tokens and events come back only into a store that has none.
-// The cursors go margin numbers beyond both, for what was given and is known to
-// neither. The audit log has an event of actor for each account that is another
+// the store stay. Into a new store, which never gave anything, tokens and events
+// come back, too, and the cursors go margin numbers further, for what was given
+// after the backup and is not known here. The audit log has an event of actor for each account that is another
 // than before. Agents take the new position as that of another store.
 //
 // The file is only read. When it is no whole backup, or that of another store,

@@ -28,6 +28,7 @@ type restorer struct {
 	file  string
 	actor string
 	now   time.Time
+	fresh bool // the present store is a new one
 	done  Restoration
 }
 
@@ -39,6 +40,10 @@ func (r *restorer) run(margin uint32) error {
 	}
 	if err := r.loadMeta(); err != nil {
 		return err
+	}
+	// A store that never gave anything is a new one.
+	if err := r.c.row(`SELECT NOT EXISTS (SELECT 1 FROM ledger_ids) AND NOT EXISTS (SELECT 1 FROM ledger_names)`, nil, &r.fresh); err != nil {
+		return fmt.Errorf("look at the ledger: %w", err)
 	}
 	stay, err := r.locksThatStay()
 	if err != nil {
@@ -68,6 +73,15 @@ func (r *restorer) run(margin uint32) error {
 	for _, s := range forgotten {
 		if err := r.PutSubject(s); err != nil {
 			return fmt.Errorf("bury %s: %w", s.ID, err)
+		}
+	}
+	for id := range stay {
+		// Whom no provider knows an administrator lets go.
+		switch _, err := r.Resource(scimserver.KindUser, id); {
+		case errors.Is(err, scimserver.ErrNotFound):
+			held = append(held, id)
+		case err != nil:
+			return err
 		}
 	}
 	for _, id := range held {
@@ -277,7 +291,9 @@ func (r *restorer) bury(s ledger.Subject) (ledger.Subject, error) {
 	buried := ledger.Subject{
 		ID: s.ID, State: ledger.Buried, Since: r.now,
 		UserName: s.UserName, ExternalID: s.ExternalID, // those of one that had departed
-		JoinedImported: s.JoinedImported, Held: s.Held, Readmit: true, End: s.End, Account: s.Account,
+		JoinedImported: s.JoinedImported, Held: s.Held, Account: s.Account, Limit: ledger.Earlier(s.End, s.Limit),
+		// Who had left before may have been followed by somebody else.
+		Readmit: s.Readmit || s.State == ledger.Present || s.State == ledger.Imported,
 	}
 	switch user, err := r.Resource(scimserver.KindUser, s.ID); {
 	case err == nil:
@@ -328,13 +344,18 @@ func (r *restorer) replaceTables() error {
 		{"subjects", `DELETE FROM subjects`},
 		{"subjects", `INSERT INTO subjects (` + subjectColumns + `) SELECT ` + subjectColumns + ` FROM backup.subjects`},
 		// A token that is not there may have been revoked.
-		{"tokens", `INSERT INTO tokens (` + tokenColumns + `) SELECT ` + tokenColumns + ` FROM backup.tokens WHERE NOT EXISTS (SELECT 1 FROM tokens)`},
-		{"audit log", `INSERT INTO events (` + eventColumns + `) SELECT ` + eventColumns + ` FROM backup.events WHERE NOT EXISTS (SELECT 1 FROM events) ORDER BY seq`},
+		{"tokens", `INSERT INTO tokens (` + tokenColumns + `) SELECT ` + tokenColumns + ` FROM backup.tokens WHERE ?1 AND NOT EXISTS (SELECT 1 FROM events WHERE action = 'token.revoke') ON CONFLICT DO NOTHING`},
+		{"audit log", `INSERT INTO events (at, actor, action, subject, name, uid, gid, changes)
+			SELECT at, actor, action, subject, name, uid, gid, changes FROM backup.events WHERE ?1 ORDER BY seq`},
 	} {
 		if err := r.ctx.Err(); err != nil {
 			return err
 		}
-		if _, err := r.c.exec(step.text); err != nil {
+		var args []any
+		if strings.Contains(step.text, "?1") {
+			args = append(args, r.fresh)
+		}
+		if _, err := r.c.exec(step.text, args...); err != nil {
 			return fmt.Errorf("put the %s back: %w", step.what, err)
 		}
 	}
@@ -407,8 +428,16 @@ func (r *restorer) begin(margin uint32) error {
 	if err != nil {
 		return err
 	}
+	if !r.fresh {
+		margin = 0 // what was given is known
+	}
 	for slot := range m.cursors {
 		m.cursors[slot] = beyond(m.cursors[slot], backup[slot], margin)
+	}
+	if margin == 0 { // that of a restore before goes on
+		if err := r.c.row(`SELECT max(m.margin, b.margin) FROM meta m, backup.meta b`, nil, &margin); err != nil {
+			return err
+		}
 	}
 	if _, err := r.c.exec(`DELETE FROM positions`); err != nil {
 		return err
@@ -416,7 +445,7 @@ func (r *restorer) begin(margin uint32) error {
 	if err := r.storeMeta(m.seq - 1); err != nil {
 		return err
 	}
-	if _, err := r.c.exec(`UPDATE meta SET epoch = ?, restored = ?`, m.epoch, r.now.UnixMilli()); err != nil {
+	if _, err := r.c.exec(`UPDATE meta SET epoch = ?, restored = ?, margin = ?`, m.epoch, r.now.UnixMilli(), margin); err != nil {
 		return err
 	}
 	slices.Sort(r.done.StayLocked)

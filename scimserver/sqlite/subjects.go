@@ -15,6 +15,8 @@ import (
 // only ever added to: stores and backups hold them.
 type subjectDoc struct {
 	JoinedImported bool            `json:"joinedImported,omitempty"`
+	WasImported    bool            `json:"wasImported,omitempty"`
+	Limit          time.Time       `json:"limit,omitzero"`
 	Primary        bool            `json:"primary,omitempty"`
 	Held           bool            `json:"held,omitempty"`
 	Readmit        bool            `json:"readmit,omitempty"`
@@ -36,7 +38,7 @@ func scanSubject(scan func(...any) error) (s ledger.Subject, err error) {
 		return s, fmt.Errorf("what is stored of subject %s: %w", s.ID, err)
 	}
 	s.Since, s.Due = fromMilliOrNull(since), fromMilliOrNull(due)
-	s.JoinedImported, s.Primary = doc.JoinedImported, doc.Primary
+	s.JoinedImported, s.Primary, s.WasImported, s.Limit = doc.JoinedImported, doc.Primary, doc.WasImported, doc.Limit
 	s.Held, s.Readmit, s.End, s.Aliases, s.Account = doc.Held, doc.Readmit, doc.End, doc.Aliases, doc.Account
 	if s.Account != nil {
 		s.Account.ID = s.ID
@@ -91,7 +93,7 @@ func (v *view) subjects(query string, args []any, yield func(ledger.Subject) err
 }
 
 func (t *tx) PutSubject(s ledger.Subject) error {
-	doc := subjectDoc{JoinedImported: s.JoinedImported, Primary: s.Primary, Held: s.Held, Readmit: s.Readmit, End: inMillis(s.End)}
+	doc := subjectDoc{WasImported: s.WasImported, Limit: inMillis(s.Limit), JoinedImported: s.JoinedImported, Primary: s.Primary, Held: s.Held, Readmit: s.Readmit, End: inMillis(s.End)}
 	for _, a := range s.Aliases {
 		doc.Aliases = append(doc.Aliases, ledger.Alias{Name: a.Name, Until: inMillis(a.Until)})
 	}

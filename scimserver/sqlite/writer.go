@@ -24,6 +24,7 @@ type meta struct {
 	sum     roster.Sum
 	horizon int64
 	cursors [2]cursor // by ledger.Slot; an array, so that a copy is one
+	margin  uint32    // how far behind its start a search begins
 }
 
 // cursor is where the search that starts at start goes on.

@@ -1,11 +1,13 @@
 -- Two cursors, each with the start of the search that it belongs to. The column
 -- cursor of the first version knew no start and is no longer read. restored is
--- when the store was last put back from a backup, in milliseconds since 1970.
+-- when the store was last put back from a backup, in milliseconds since 1970;
+-- margin is how far behind its start a search begins since then.
 ALTER TABLE meta ADD COLUMN user_start  INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE meta ADD COLUMN user_next   INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE meta ADD COLUMN group_start INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE meta ADD COLUMN group_next  INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE meta ADD COLUMN restored    INTEGER;
+ALTER TABLE meta ADD COLUMN margin      INTEGER NOT NULL DEFAULT 0;
 
 -- When the token was used last, in milliseconds since 1970, NULL for never.
 ALTER TABLE tokens ADD COLUMN used INTEGER;
