@@ -362,3 +362,26 @@ func (l *life) askHistory(begun time.Time) {
 		l.t.Error("history was asked for nothing")
 	}
 }
+
+func TestWhatARestoreForgotComesBackWithItsName(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	backup := filepath.Join(t.TempDir(), "backup")
+	if err := sqlite.Backup(t.Context(), h.dir, backup); err != nil {
+		t.Fatal(err)
+	}
+	ada, eng := h.newUser("ada@a.example"), h.newGroup("Engineers")
+	account, group := h.account(ada), h.group(eng)
+	if _, err := sqlite.Restore(t.Context(), h.dir, backup, 0, "administrator test", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if again := h.newUser("ada@a.example"); again != ada || h.account(again).UID != account.UID || h.account(again).Name != "ada" {
+		t.Errorf("the account is %+v and was %+v", h.account(again), account)
+	}
+	if again := h.newGroup("Engineers"); again != eng || h.group(again).GID != group.GID || h.group(again).Name != "engineers" {
+		t.Errorf("the group is %+v and was %+v", h.group(again), group)
+	}
+	if found, err := h.steward().Check(t.Context()); err != nil || len(found) > 0 {
+		t.Errorf("ids check: %v, %v", found, err)
+	}
+}

@@ -44,16 +44,21 @@ func (w GroupWish) since(was GroupWish) GroupWish {
 
 func (w GroupWish) name() string { return cmp.Or(w.Name, roster.GroupName(w.DisplayName)) }
 
-// RecognizeGroup returns the id of the imported group that a new group of this
-// wish takes over, or "".
+// RecognizeGroup returns the id of the imported group, or of the one that a
+// restore forgot, that a new group of this wish takes over, or "".
 func (l *Ledger) RecognizeGroup(tx View, w GroupWish) (string, error) {
 	owner, err := tx.NameOwner(w.name())
 	if err != nil || owner.Subject == "" {
 		return "", err
 	}
 	s, err := tx.Subject(owner.Subject)
-	if err != nil || s.State != Imported {
+	switch {
+	case err != nil:
 		return "", err
+	case s.Readmit && s.Group != nil && s.Group.Name == w.name():
+		return s.ID, nil
+	case s.State != Imported:
+		return "", nil
 	}
 	switch _, err := tx.Row(roster.AccountKey(s.ID)); {
 	case err == nil: // an account and its own group
@@ -74,6 +79,12 @@ func (l *Ledger) OpenGroup(tx Tx, id string, w GroupWish) (GroupChange, error) {
 	known, err := tx.Subject(id)
 	if err != nil {
 		return GroupChange{}, err
+	}
+	if known.State == Buried && known.Group != nil {
+		if err := tx.PutRow(roster.Row{Group: known.Group}); err != nil {
+			return GroupChange{}, err
+		}
+		known.State = Imported
 	}
 	if known.State == Imported {
 		return l.takeOver(tx, known, w)

@@ -95,6 +95,8 @@ type Subject struct {
 	Aliases []Alias
 	// Account is the account as it was when it was buried, without its hash.
 	Account *roster.Account
+	// Group is a group as it was when a restore forgot it.
+	Group *roster.Group
 	// Due is when something is to be done about the subject; zero is never.
 	Due time.Time
 }

@@ -150,7 +150,7 @@ func same(a, b Subject) bool {
 			return false
 		}
 	}
-	return (a.Account == nil) == (b.Account == nil)
+	return (a.Account == nil) == (b.Account == nil) && (a.Group == nil) == (b.Group == nil)
 }
 
 // names are the aliases as the roster has them.

@@ -125,6 +125,7 @@ func TestARestoreKeepsWhatWasGivenAndLockedSince(t *testing.T) {
 			"grave 3 true g  held=false readmit=false due=false end=false ngrave 1009",
 			"held 0 held=true end=false",
 			"new 3 true name-new ext-new held=false readmit=true due=false end=false nnew 1007",
+			"newgroup 3 held=false end=false",
 			"rename 0 held=false end=true",
 			"shell 0 held=true end=false",
 		}; !slices.Equal(subjects, want) {

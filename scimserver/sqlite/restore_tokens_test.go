@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"pwb/roster"
 	"pwb/scimserver"
 	"pwb/scimserver/ledger"
 )
@@ -33,12 +34,16 @@ func TestWhoHadLeftIsNotReadmittedByARestore(t *testing.T) {
 	file := backup(t, dir)
 	update(t, s, func(tx *tx) error {
 		return errors.Join(
+			tx.PutRow(roster.Row{Group: &roster.Group{ID: "eng", Name: "eng", GID: 5000}}),
 			settle(tx, "stays", 1000), settle(tx, "leaves", 1001), lock(tx, "leaves", 1001), tx.Delete(scimserver.KindUser, "leaves"),
 			tx.PutSubject(ledger.Subject{ID: "leaves", State: ledger.Departed, Since: created, UserName: "name-leaves", ExternalID: "x"}),
 		)
 	})
 	mustRestore(t, dir, file, 0)
 	if err := s.View(context.Background(), func(v scimserver.View) error {
+		if eng, err := v.Subject("eng"); err != nil || eng.State != ledger.Buried || !eng.Readmit || eng.Group == nil || eng.Group.GID != 5000 {
+			t.Errorf("group %+v, %v", eng, err)
+		}
 		for id, readmit := range map[string]bool{"stays": true, "leaves": false} {
 			if got, err := v.Subject(id); err != nil || got.State != ledger.Buried || got.Readmit != readmit {
 				t.Errorf("subject %+v, %v", got, err)

@@ -53,6 +53,11 @@ func (r *restorer) run(margin uint32) error {
 	if err != nil {
 		return fmt.Errorf("look for accounts that the backup does not know: %w", err)
 	}
+	groups, err := r.forgottenGroups()
+	if err != nil {
+		return fmt.Errorf("look for groups that the backup does not know: %w", err)
+	}
+	forgotten = append(forgotten, groups...)
 	before, err := r.accounts()
 	if err != nil {
 		return fmt.Errorf("read the accounts: %w", err)
@@ -283,6 +288,29 @@ func (r *restorer) forgotten() (all []ledger.Subject, err error) {
 		}
 	}
 	return all, nil
+}
+
+// forgottenGroups returns the groups that the backup does not know, and that are
+// no account's own, as the subjects that they become.
+func (r *restorer) forgottenGroups() (all []ledger.Subject, err error) {
+	err = r.c.each(`SELECT key, line FROM roster p WHERE key >= 'g/' AND key < 'g0' AND line IS NOT NULL
+		AND NOT EXISTS (SELECT 1 FROM roster WHERE key = 'a/' || substr(p.key, 3) AND line IS NOT NULL)
+		AND NOT EXISTS (SELECT 1 FROM backup.roster b WHERE b.key = p.key AND b.line IS NOT NULL)
+		AND NOT EXISTS (SELECT 1 FROM backup.resources b WHERE b.id = substr(p.key, 3))
+		AND NOT EXISTS (SELECT 1 FROM backup.subjects b WHERE b.id = substr(p.key, 3))`, nil, func(rows *sql.Rows) error {
+		var key string
+		var line []byte
+		if err := rows.Scan(&key, &line); err != nil {
+			return err
+		}
+		row, err := roster.Change{Key: key, Line: line}.Row()
+		if err != nil {
+			return err
+		}
+		all = append(all, ledger.Subject{ID: row.Group.ID, State: ledger.Buried, Since: r.now, Readmit: true, Group: row.Group})
+		return r.ctx.Err()
+	})
+	return all, err
 }
 
 // bury is the subject without a row, ready to be readmitted. A date on which the

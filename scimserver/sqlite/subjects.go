@@ -17,6 +17,7 @@ type subjectDoc struct {
 	JoinedImported bool            `json:"joinedImported,omitempty"`
 	WasImported    bool            `json:"wasImported,omitempty"`
 	Limit          time.Time       `json:"limit,omitzero"`
+	Group          *roster.Group   `json:"group,omitempty"` // without ID
 	Primary        bool            `json:"primary,omitempty"`
 	Held           bool            `json:"held,omitempty"`
 	Readmit        bool            `json:"readmit,omitempty"`
@@ -42,6 +43,9 @@ func scanSubject(scan func(...any) error) (s ledger.Subject, err error) {
 	s.Held, s.Readmit, s.End, s.Aliases, s.Account = doc.Held, doc.Readmit, doc.End, doc.Aliases, doc.Account
 	if s.Account != nil {
 		s.Account.ID = s.ID
+	}
+	if s.Group = doc.Group; s.Group != nil {
+		s.Group.ID = s.ID
 	}
 	return s, nil
 }
@@ -93,7 +97,7 @@ func (v *view) subjects(query string, args []any, yield func(ledger.Subject) err
 }
 
 func (t *tx) PutSubject(s ledger.Subject) error {
-	doc := subjectDoc{WasImported: s.WasImported, Limit: inMillis(s.Limit), JoinedImported: s.JoinedImported, Primary: s.Primary, Held: s.Held, Readmit: s.Readmit, End: inMillis(s.End)}
+	doc := subjectDoc{Group: s.Group, WasImported: s.WasImported, Limit: inMillis(s.Limit), JoinedImported: s.JoinedImported, Primary: s.Primary, Held: s.Held, Readmit: s.Readmit, End: inMillis(s.End)}
 	for _, a := range s.Aliases {
 		doc.Aliases = append(doc.Aliases, ledger.Alias{Name: a.Name, Until: inMillis(a.Until)})
 	}
