@@ -3,6 +3,7 @@ package altfiles
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"pwb/roster"
 )
@@ -16,7 +17,11 @@ type aliased struct {
 
 // addAliases keeps the aliases of the ith account until all names are known.
 func (b *builder) addAliases(i int, names []string) {
-	b.aliased = append(b.aliased, aliased{account: i, names: slices.Clone(names)})
+	own := make([]string, len(names))
+	for at, name := range names {
+		own[at] = strings.Clone(name)
+	}
+	b.aliased = append(b.aliased, aliased{account: i, names: own})
 }
 
 // settleAliases decides, once all accounts and groups have come, which aliases

@@ -56,7 +56,7 @@ type builder struct {
 	accounts []accountEntry
 	ids      []byte // of all accounts, ascending
 	names    table
-	uids     map[uint32]uint32
+	uids     table
 	borrowed []borrower
 	aliased  []aliased // ascending by account
 	settled  bool
@@ -74,6 +74,7 @@ type builder struct {
 // accountEntry is an account that has lines.
 type accountEntry struct {
 	id, line uint32 // where its id and its passwd line begin
+	uid      uint32
 	private  bool
 	dropped  bool
 	aliased  bool // it is in builder.aliased, and that is settled
@@ -105,11 +106,11 @@ func render(rules *rules, local *local, rows iter.Seq2[roster.Row, error], sizes
 		},
 		accounts:   make([]accountEntry, 0, n),
 		ids:        make([]byte, 0, 36*n), // UUIDs
-		uids:       make(map[uint32]uint32, n),
 		groupNames: map[string]uint32{},
 		gids:       map[uint32]uint32{},
 	}
 	b.names.reserve(n)
+	b.uids.reserve(n)
 	for row, err := range rows {
 		if err != nil {
 			return nil, fmt.Errorf("rows of the roster: %w", err)
@@ -195,7 +196,7 @@ func (b *builder) checkOrder(row roster.Row) error {
 }
 
 func (b *builder) quarantine(key, name string, why error) {
-	b.out.quarantined = append(b.out.quarantined, roster.Quarantine{Key: key, Name: name, Reason: why.Error()})
+	b.out.quarantined = append(b.out.quarantined, roster.Quarantine{Key: key, Name: strings.Clone(name), Reason: why.Error()})
 }
 
 func (b *builder) addAccount(a *roster.Account) error {
@@ -209,14 +210,14 @@ func (b *builder) addAccount(a *roster.Account) error {
 	if i, ok := b.findName(hash, a.Name); ok {
 		return fmt.Errorf("name %q is already that of account %s: rename one of them", a.Name, b.id(i))
 	}
-	if i, ok := b.uids[a.UID]; ok {
-		return fmt.Errorf("uid %d is already that of account %s, %q: change one of the two", a.UID, b.id(int(i)), b.name(int(i)))
+	if i, ok := b.findUID(a.UID); ok {
+		return fmt.Errorf("uid %d is already that of account %s, %q: change one of the two", a.UID, b.id(i), b.name(i))
 	}
 
 	i := len(b.accounts)
-	b.accounts = append(b.accounts, accountEntry{id: uint32(len(b.ids)), line: uint32(len(b.out.passwd)), private: a.PrivateGroup()})
+	b.accounts = append(b.accounts, accountEntry{id: uint32(len(b.ids)), line: uint32(len(b.out.passwd)), uid: a.UID, private: a.PrivateGroup()})
 	b.ids = append(b.ids, a.ID...)
-	b.uids[a.UID] = uint32(i)
+	b.uids.add(hashOfNumber(a.UID), i)
 	b.out.appendAccount(b.rules, a)
 	b.names.add(hash, i)
 	if !a.PrivateGroup() {
@@ -266,8 +267,9 @@ func (b *builder) addGroup(g *roster.Group) error {
 		return fmt.Errorf("gid %d is already that of group %s, %q: change one of the two", g.GID, b.groups[i].id, b.groups[i].name)
 	}
 	i := uint32(len(b.groups))
-	b.groups = append(b.groups, groupEntry{id: g.ID, name: g.Name, gid: g.GID})
-	b.groupNames[g.Name] = i
+	name := strings.Clone(g.Name)
+	b.groups = append(b.groups, groupEntry{id: strings.Clone(g.ID), name: name, gid: g.GID})
+	b.groupNames[name] = i
 	b.gids[g.GID] = i
 	return nil
 }
@@ -335,6 +337,10 @@ func (b *builder) findID(id string) (int, bool) {
 
 func (b *builder) findName(hash uint32, name string) (int, bool) {
 	return b.names.find(hash, func(i int) bool { return string(b.name(i)) == name })
+}
+
+func (b *builder) findUID(uid uint32) (int, bool) {
+	return b.uids.find(hashOfNumber(uid), func(i int) bool { return b.accounts[i].uid == uid })
 }
 
 func (b *builder) id(i int) []byte {

@@ -24,8 +24,8 @@ func (b *builder) settle() {
 		if i, ok := b.findName(hashOfText(g.name), g.name); ok && b.accounts[i].private {
 			drop(i, fmt.Errorf("name %q of its private group is also that of group %s: rename one of them", g.name, g.id))
 		}
-		if i, ok := b.uids[g.gid]; ok && b.accounts[i].private {
-			drop(int(i), fmt.Errorf("gid %d of its private group is also that of group %s, %q: change one of the two", g.gid, g.id, g.name))
+		if i, ok := b.findUID(g.gid); ok && b.accounts[i].private {
+			drop(i, fmt.Errorf("gid %d of its private group is also that of group %s, %q: change one of the two", g.gid, g.id, g.name))
 		}
 	}
 	for _, w := range b.borrowed {
@@ -34,7 +34,7 @@ func (b *builder) settle() {
 		}
 	}
 	b.settleAliases()
-	b.uids, b.names = nil, table{}
+	b.uids, b.names = table{}, table{}
 	b.members = make([]byte, 0, cap(b.out.group)-len(b.out.group))
 	if any {
 		b.removeDropped()

@@ -23,6 +23,16 @@ var seed = maphash.MakeSeed()
 func hashOf(key []byte) uint32     { return uint32(maphash.Bytes(seed, key)) }
 func hashOfText(key string) uint32 { return uint32(maphash.String(seed, key)) }
 
+// hashOfNumber spreads numbers, which often follow each other: every number has
+// a hash of its own.
+func hashOfNumber(n uint32) uint32 {
+	n = (n ^ n>>16 ^ numbers) * 0x7feb352d
+	n = (n ^ n>>15) * 0x846ca68b
+	return n ^ n>>16
+}
+
+var numbers = hashOfText("numbers")
+
 // find returns the first index with this hash for which same holds.
 func (t *table) find(hash uint32, same func(i int) bool) (i int, ok bool) {
 	if t.used == 0 {

@@ -2,6 +2,7 @@ package altfiles
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,6 +59,30 @@ func (l *lines) line(i int) []byte {
 	return line
 }
 
+// texts are the lines as texts, one after the other and without newlines.
+func (l *lines) texts() *texts { return &texts{data: l.data} }
+
+// texts makes one text of many lines, so that parsing needs none for each.
+type texts struct {
+	data  []byte // what is yet to come behind ready
+	ready string
+}
+
+// textBlock is about how many bytes become one text.
+const textBlock = 32 << 10
+
+// next is the next line. There has to be one.
+func (t *texts) next() string {
+	if t.ready == "" {
+		n := min(len(t.data), textBlock)
+		n += bytes.IndexByte(t.data[n:], '\n') + 1 // perhaps a line too many
+		t.ready, t.data = string(t.data[:n]), t.data[n:]
+	}
+	line, rest, _ := strings.Cut(t.ready, "\n")
+	t.ready = rest
+	return line
+}
+
 func (l *lines) name(i int) []byte { return nameOf(l.data[l.at[i]:]) }
 
 func (l *lines) find(name []byte) (int, bool) {
@@ -94,8 +119,9 @@ func (r *rules) verify(o *rendering, local *local) (*verified, error) {
 	}
 
 	gids := make([]uint32, 0, v.group.count())
+	groups := v.group.texts()
 	for i := range v.group.count() {
-		g, err := roster.ParseGroup(string(v.group.line(i)))
+		g, err := roster.ParseGroup(groups.next())
 		if err == nil {
 			err = r.verifyGroup(g, local, v.passwd)
 		}
@@ -107,8 +133,9 @@ func (r *rules) verify(o *rendering, local *local) (*verified, error) {
 	slices.Sort(gids)
 
 	uids := make([]uint32, 0, v.passwd.count())
+	accounts, shadows := v.passwd.texts(), v.shadow.texts()
 	for i := range v.passwd.count() {
-		p, err := roster.ParsePasswd(string(v.passwd.line(i)))
+		p, err := roster.ParsePasswd(accounts.next())
 		if err == nil {
 			err = r.verifyPasswd(p, local)
 		}
@@ -122,7 +149,7 @@ func (r *rules) verify(o *rendering, local *local) (*verified, error) {
 		}
 		uids = append(uids, p.UID)
 		if r.shadow {
-			s, err := roster.ParseShadow(string(v.shadow.line(i)))
+			s, err := roster.ParseShadow(shadows.next())
 			if err == nil {
 				err = r.verifyShadow(s, p)
 			}
@@ -142,7 +169,7 @@ func (r *rules) verify(o *rendering, local *local) (*verified, error) {
 }
 
 func (r *rules) verifyGroup(g roster.GroupLine, local *local, passwd *lines) error {
-	if err := errors.Join(roster.CheckName(g.Name), r.checkNumber("gid", g.GID), local.checkGroup(g.Name, g.GID)); err != nil {
+	if err := cmp.Or(roster.CheckName(g.Name), r.checkNumber("gid", g.GID), local.checkGroup(g.Name, g.GID)); err != nil {
 		return err
 	}
 	if g.Password != "x" {
@@ -157,8 +184,12 @@ func (r *rules) verifyGroup(g roster.GroupLine, local *local, passwd *lines) err
 }
 
 func (r *rules) verifyPasswd(p roster.Passwd, local *local) error {
-	err := errors.Join(roster.CheckName(p.Name), r.checkNumber("uid", p.UID), r.checkNumber("gid", p.GID),
-		roster.CheckField(p.Gecos), roster.CheckHome(p.Home), roster.CheckPath(p.Shell))
+	known := r.shells[p.Shell] || p.Shell == r.nologin
+	err := cmp.Or(roster.CheckName(p.Name), r.checkNumber("uid", p.UID), r.checkNumber("gid", p.GID),
+		roster.CheckField(p.Gecos), roster.CheckHome(p.Home))
+	if err == nil && !known {
+		err = roster.CheckPath(p.Shell) // those that are known have passed it
+	}
 	if err != nil {
 		return err
 	}
@@ -173,7 +204,7 @@ func (r *rules) verifyPasswd(p roster.Passwd, local *local) error {
 		return fmt.Errorf("password field is not %q", password)
 	case named || numbered:
 		return fmt.Errorf("%q or its uid %d is a local account's", p.Name, p.UID)
-	case !r.shells[p.Shell] && p.Shell != r.nologin:
+	case !known:
 		return fmt.Errorf("shell %q is not allowed", p.Shell)
 	}
 	return nil

@@ -2,6 +2,8 @@ package roster_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -91,6 +93,68 @@ func FuzzParseChange(f *testing.F) {
 		}
 		if r2, err := c2.Row(); err != nil || !reflect.DeepEqual(r, r2) {
 			t.Fatalf("%q became %q, %v", own, r2.Line(), err)
+		}
+	})
+}
+
+// FuzzDecoder: the value of a row is decoded as encoding/json decodes it, by a
+// decoder that was used before too, and fails when that fails.
+func FuzzDecoder(f *testing.F) {
+	for _, line := range [][]byte{
+		ada.Line(), eng.Line(), []byte(`["m/g1/u1",{}]`), []byte(`["m/g1/u1",{"x":1}]`), []byte(`["m/g1/u1",{]`),
+		[]byte(`["a/u1",{"name":"b","uid":4294967295,"gid":0,"gecos":"","home":"/h","shell":"/s","hash":"$6$a","locked":true,"expire":-1,"aliases":["b","c"]}]`),
+		[]byte(`["a/u1",{"uid":4294967296}]`), []byte(`["a/u1",{"uid":01}]`), []byte(`["a/u1",{"uid":1e3}]`), []byte(`["a/u1",{"uid":null,"name":null}]`),
+		[]byte(`["a/u1",{"name":"\u00e9","gecos":"é","home":"\"","shell":"a\\"}]`), []byte("[\"a/u1\",{\"name\":\"\xff\x7f\"}]"),
+		[]byte(`["a/u1",{"NAME":"b","name":"c","Name":"d"}]`), []byte(`["a/u1",{"aliases":["b"],"aliases":[]}]`), []byte(`["a/u1",{"aliases":["b"],"aliases":["c"]}]`),
+		[]byte(`["a/u1",{"locked":false,"locked":true,"expire":9223372036854775807}]`), []byte(`["a/u1",{"name":"b",}]`), []byte(`["a/u1",{"name":"b"}}]`),
+		[]byte(`["g/g1",{"name":"b","gid":7,"x":[1,{}]}]`), []byte(`["g/g1",{"name":"b" ,"gid":7}]`), []byte(`["g/g1",{"gid":}]`), []byte(`["g/g1",{"gid":7}x]`),
+	} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		c, err := roster.ParseChange(line)
+		if err != nil || c.Line == nil {
+			return
+		}
+		value := line[len(`["`)+len(c.Key)+len(`",`) : len(line)-1]
+		var want roster.Row
+		var into any
+		switch parts := strings.Split(c.Key, "/"); c.Key[0] {
+		case 'a':
+			want.Account = &roster.Account{ID: parts[1]}
+			into = want.Account
+		case 'g':
+			want.Group = &roster.Group{ID: parts[1]}
+			into = want.Group
+		default:
+			want.Member = &roster.Member{GroupID: parts[1], AccountID: parts[2]}
+			into = &struct{}{}
+		}
+		wrong := json.Unmarshal(value, into)
+		if wrong == nil && (len(value) == 0 || value[0] != '{') {
+			wrong = errors.New("no object")
+		}
+		if a := want.Account; a != nil && len(a.Aliases) == 0 {
+			a.Aliases = nil
+		}
+		var used roster.Decoder
+		for _, before := range []string{`["a/x",{"name":"x","uid":1,"gid":2,"gecos":"x","home":"x","shell":"x","hash":"x","locked":true,"expire":3,"aliases":["x"]}]`, `["g/x",{"name":"x","gid":1}]`} {
+			b, err := roster.ParseChange([]byte(before))
+			if err == nil {
+				_, err = used.Row(b)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, row := range map[string]func() (roster.Row, error){"alone": c.Row, "by a used decoder": func() (roster.Row, error) { return used.Row(c) }} {
+			got, err := row()
+			if (err != nil) != (wrong != nil) {
+				t.Fatalf("%s: %q fails with %v, in encoding/json with %v", name, line, err, wrong)
+			}
+			if err == nil && !reflect.DeepEqual(got, want) {
+				t.Fatalf("%s: %q is %s, in encoding/json %s", name, line, got.Line(), want.Line())
+			}
 		}
 	})
 }

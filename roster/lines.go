@@ -33,6 +33,9 @@ type Shadow struct {
 // CheckField reports why s cannot be a field of these files: it holds a colon,
 // a control character (a newline would begin another line) or invalid UTF-8.
 func CheckField(s string) error {
+	if plainField(s) {
+		return nil
+	}
 	for i, r := range s {
 		switch {
 		case r == ':':
@@ -44,6 +47,17 @@ func CheckField(s string) error {
 		}
 	}
 	return nil
+}
+
+// plainField reports whether s is printable ASCII without a colon, as most
+// fields are.
+func plainField(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == ':' {
+			return false
+		}
+	}
+	return true
 }
 
 // MaxGecos is the most bytes CleanGecos keeps.
@@ -114,10 +128,24 @@ func (s Shadow) Append(dst []byte) []byte {
 	return append(dst, ":\n"...)
 }
 
+// splitFields fills f with the fields of a line, and reports whether there were
+// just as many and the first is not empty.
+func splitFields(line string, f []string) bool {
+	for i := range len(f) - 1 {
+		end := strings.IndexByte(line, ':')
+		if end < 0 {
+			return false
+		}
+		f[i], line = line[:end], line[end+1:]
+	}
+	f[len(f)-1] = line
+	return f[0] != "" && strings.IndexByte(line, ':') < 0
+}
+
 // ParsePasswd reads a line of passwd(5) without its newline.
 func ParsePasswd(line string) (Passwd, error) {
-	f := strings.Split(line, ":")
-	if len(f) != 7 || f[0] == "" {
+	var f [7]string
+	if !splitFields(line, f[:]) {
 		return Passwd{}, fmt.Errorf("passwd line %.80q has not seven fields with a name", line)
 	}
 	uid, err := parseID(f[2])
@@ -133,8 +161,8 @@ func ParsePasswd(line string) (Passwd, error) {
 
 // ParseGroup reads a line of group(5) without its newline.
 func ParseGroup(line string) (GroupLine, error) {
-	f := strings.Split(line, ":")
-	if len(f) != 4 || f[0] == "" {
+	var f [4]string
+	if !splitFields(line, f[:]) {
 		return GroupLine{}, fmt.Errorf("group line %.80q has not four fields with a name", line)
 	}
 	gid, err := parseID(f[2])
@@ -150,8 +178,8 @@ func ParseGroup(line string) (GroupLine, error) {
 
 // ParseShadow reads a line of shadow(5) without its newline.
 func ParseShadow(line string) (Shadow, error) {
-	f := strings.Split(line, ":")
-	if len(f) != 9 || f[0] == "" {
+	var f [9]string
+	if !splitFields(line, f[:]) {
 		// The line may hold a hash, so no part of it is shown.
 		return Shadow{}, fmt.Errorf("a shadow line has not nine fields with a name")
 	}

@@ -39,15 +39,22 @@ func CheckID(s string) error {
 	if s == "" || len(s) > maxID {
 		return fmt.Errorf("id %.80q must have 1 to %d characters", s, maxID)
 	}
-	for _, c := range []byte(s) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
-		default:
+	for i := range len(s) {
+		if !idBytes[s[i]] {
 			return fmt.Errorf("id %q may have only letters, digits, '-', '_' and '.'", s)
 		}
 	}
 	return nil
 }
+
+// idBytes are the characters of an ID.
+var idBytes = func() (set [256]bool) {
+	for c := range set {
+		b := byte(c)
+		set[c] = 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || b == '-' || b == '_' || b == '.'
+	}
+	return set
+}()
 
 // AccountKey, GroupKey and MemberKey are the keys of rows.
 func AccountKey(id string) string                { return "a/" + id }
@@ -100,52 +107,96 @@ type Change struct {
 	// Line is the row's encoding, nil when the row is gone. A Reader reuses
 	// the bytes: they hold until the next change is read.
 	Line []byte
+	// text is Line once more, or empty.
+	text string
 }
 
 // ParseChange reads a line. Its errors repeat no value, which may hold a password
 // hash. It checks the key's form and finds the value, but
 // leaves decoding the value to Row.
 func ParseChange(line []byte) (Change, error) {
-	rest, ok := bytes.CutPrefix(line, []byte(`["`))
+	c, err := parseChange(string(line), line)
+	c.text = ""
+	return c, err
+}
+
+// parseChange is ParseChange of a line that is there as text too, which the
+// change goes on using.
+func parseChange(text string, line []byte) (Change, error) {
+	rest, ok := strings.CutPrefix(text, `["`)
 	if !ok {
 		return Change{}, errors.New("the line does not begin with a key")
 	}
-	key, value, ok := bytes.Cut(rest, []byte(`",`))
+	key, value, ok := strings.Cut(rest, `",`)
 	if !ok || len(value) < 2 || value[len(value)-1] != ']' {
 		return Change{}, errors.New("the line is not a key and a value")
 	}
-	c := Change{Key: string(key), Line: line}
-	if _, err := splitKey(c.Key); err != nil {
+	if _, _, _, err := splitKey(key); err != nil {
 		return Change{}, err
 	}
-	if string(value) == "null]" {
-		c.Line = nil
+	if value == "null]" {
+		return Change{Key: key}, nil
 	}
-	return c, nil
+	return Change{Key: key, Line: line, text: text}, nil
 }
 
 // Row decodes the value. It fails for a row that is gone. Fields that this
 // version does not know are ignored.
 func (c Change) Row() (Row, error) {
-	row, err := splitKey(c.Key)
+	c.text = "" // a row that is kept shall not keep other lines
+	return new(Decoder).Row(c)
+}
+
+// Decoder decodes one row after the other without making anything for each. A
+// row that it returned holds until the next; its texts hold for ever, but keep
+// the lines around theirs in memory: clone what is kept for long.
+type Decoder struct {
+	account Account
+	group   Group
+	member  Member
+}
+
+// Row is Change.Row.
+func (d *Decoder) Row(c Change) (Row, error) {
+	kind, id, second, err := splitKey(c.Key)
 	if err != nil {
 		return Row{}, err
 	}
 	if c.Line == nil {
 		return Row{}, fmt.Errorf("row %s is gone and has no value", c.Key)
 	}
-	value := c.Line[len(`["`)+len(c.Key)+len(`",`) : len(c.Line)-1]
-	var into any = &struct{}{}
-	switch {
-	case row.Account != nil:
-		into = row.Account
-	case row.Group != nil:
-		into = row.Group
+	if c.text == "" {
+		c.text = string(c.Line)
+	}
+	value := c.text[len(`["`)+len(c.Key)+len(`",`) : len(c.text)-1]
+	var row Row
+	var into any
+	var known bool
+	switch kind {
+	case 'a':
+		d.account = Account{ID: id}
+		row.Account, into = &d.account, &d.account
+		if known = decodeAccount(value, &d.account); !known {
+			d.account = Account{ID: id}
+		}
+	case 'g':
+		d.group = Group{ID: id}
+		row.Group, into = &d.group, &d.group
+		if known = decodeGroup(value, &d.group); !known {
+			d.group = Group{ID: id}
+		}
+	default:
+		d.member = Member{GroupID: id, AccountID: second}
+		row.Member, into = &d.member, &struct{}{}
+		known = value == "{}"
+	}
+	if known {
+		return row, nil
 	}
 	if len(value) == 0 || value[0] != '{' {
 		return Row{}, fmt.Errorf("row %s: value is not an object", c.Key)
 	}
-	if err := json.Unmarshal(value, into); err != nil {
+	if err := json.Unmarshal([]byte(value), into); err != nil {
 		return Row{}, fmt.Errorf("row %s: %w", c.Key, err)
 	}
 	if a := row.Account; a != nil && len(a.Aliases) == 0 {
@@ -156,30 +207,29 @@ func (c Change) Row() (Row, error) {
 
 var errKey = errors.New("a key is a/ID, g/ID or m/ID/ID")
 
-func splitKey(key string) (Row, error) {
-	bad := func(err error) (Row, error) { return Row{}, fmt.Errorf("key %.150q: %w", key, err) }
-	kind, id, ok := strings.Cut(key, "/")
-	if !ok || len(kind) != 1 {
-		return bad(errKey)
+// splitKey takes a key apart: what it is of, and the ID or both.
+func splitKey(key string) (kind byte, id, second string, err error) {
+	if len(key) < 2 || key[1] != '/' {
+		return 0, "", "", badKey(key, errKey)
 	}
+	kind, id = key[0], key[2:]
 	switch kind {
-	case "a", "g":
+	case 'a', 'g':
 		if err := CheckID(id); err != nil {
-			return bad(err)
+			return 0, "", "", badKey(key, err)
 		}
-		if kind == "a" {
-			return Row{Account: &Account{ID: id}}, nil
-		}
-		return Row{Group: &Group{ID: id}}, nil
-	case "m":
+		return kind, id, "", nil
+	case 'm':
 		group, account, ok := strings.Cut(id, "/")
 		if !ok {
-			return bad(errKey)
+			return 0, "", "", badKey(key, errKey)
 		}
-		if err := errors.Join(CheckID(group), CheckID(account)); err != nil {
-			return bad(err)
+		if first, second := CheckID(group), CheckID(account); first != nil || second != nil {
+			return 0, "", "", badKey(key, errors.Join(first, second))
 		}
-		return Row{Member: &Member{GroupID: group, AccountID: account}}, nil
+		return kind, group, account, nil
 	}
-	return bad(errKey)
+	return 0, "", "", badKey(key, errKey)
 }
+
+func badKey(key string, err error) error { return fmt.Errorf("key %.150q: %w", key, err) }

@@ -1,12 +1,12 @@
 package roster
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // A stream carries a snapshot or a delta as lines of JSON: a header, the
@@ -86,8 +86,15 @@ func (w *Writer) Close() error {
 // Reader reads a stream and refuses everything that is not one: no header,
 // another version, keys that do not ascend, lines over MaxLine, a trailer that
 // is absent or does not agree.
+//
+// It makes nothing for each line: keys are parts of a text of up to 64 KiB, so
+// clone those that are kept for long.
 type Reader struct {
-	r      *bufio.Reader
+	r      io.Reader
+	buf    []byte // what was read and not yet taken is buf[at:]
+	at     int
+	text   string // buf[:len(text)] as text: whole lines
+	err    error  // what r failed with, once buf is taken
 	header Header
 	last   string
 	rows   int64
@@ -96,8 +103,8 @@ type Reader struct {
 
 // NewReader reads the header.
 func NewReader(r io.Reader) (*Reader, error) {
-	sr := &Reader{r: bufio.NewReaderSize(r, MaxLine)}
-	line, err := sr.line()
+	sr := &Reader{r: r, buf: make([]byte, 0, MaxLine)}
+	line, _, err := sr.line()
 	if err != nil {
 		return nil, fmt.Errorf("header of the stream: %w", err)
 	}
@@ -126,14 +133,14 @@ func (r *Reader) Next() (Change, error) {
 	if r.done {
 		return Change{}, io.EOF
 	}
-	line, err := r.line()
+	line, text, err := r.line()
 	if err != nil {
 		return Change{}, fmt.Errorf("stream after row %q: %w", r.last, err)
 	}
 	if len(line) > 0 && line[0] == '{' {
 		return Change{}, r.end(line)
 	}
-	c, err := ParseChange(line)
+	c, err := parseChange(text, line)
 	if err != nil {
 		return Change{}, fmt.Errorf("stream after row %q: %w", r.last, err)
 	}
@@ -161,25 +168,54 @@ func (r *Reader) end(line []byte) error {
 	case t.Rows != r.rows:
 		return fmt.Errorf("trailer of the stream counts %d rows, %d came", t.Rows, r.rows)
 	}
-	if b, err := r.r.ReadByte(); err != io.EOF {
-		if err != nil {
-			return fmt.Errorf("after the stream's trailer: %w", err)
-		}
-		return fmt.Errorf("byte %q after the stream's trailer", b)
+	for r.at == len(r.buf) && r.err == nil {
+		r.read()
+	}
+	if r.at < len(r.buf) {
+		return fmt.Errorf("byte %q after the stream's trailer", r.buf[r.at])
+	}
+	if r.err != io.EOF {
+		return fmt.Errorf("after the stream's trailer: %w", r.err)
 	}
 	r.done = true
 	return io.EOF
 }
 
-func (r *Reader) line() ([]byte, error) {
-	line, err := r.r.ReadSlice('\n')
-	switch {
-	case err == io.EOF:
-		return nil, io.ErrUnexpectedEOF
-	case err == bufio.ErrBufferFull:
-		return nil, fmt.Errorf("a line has more than %d bytes", MaxLine)
-	case err != nil:
-		return nil, err
+// line takes the next line, without its newline, as bytes that hold until the
+// next and as text.
+func (r *Reader) line() ([]byte, string, error) {
+	for r.at == len(r.text) {
+		end := bytes.LastIndexByte(r.buf[r.at:], '\n')
+		switch {
+		case end >= 0:
+			r.buf, r.at = r.buf[:copy(r.buf, r.buf[r.at:])], 0
+			r.text = string(r.buf[:end+1])
+		case len(r.buf)-r.at >= MaxLine:
+			return nil, "", fmt.Errorf("a line has more than %d bytes", MaxLine)
+		case r.err == io.EOF:
+			return nil, "", io.ErrUnexpectedEOF
+		case r.err != nil:
+			return nil, "", r.err
+		default:
+			r.read()
+		}
 	}
-	return bytes.TrimSuffix(line, []byte{'\n'}), nil
+	text := r.text[r.at:]
+	text = text[:strings.IndexByte(text, '\n')]
+	line := r.buf[r.at : r.at+len(text)]
+	r.at += len(text) + 1
+	return line, text, nil
+}
+
+// read reads what there is into the buffer, in which every whole line is taken.
+func (r *Reader) read() {
+	r.buf, r.at, r.text = r.buf[:copy(r.buf, r.buf[r.at:])], 0, ""
+	for range 100 {
+		n, err := r.r.Read(r.buf[len(r.buf):cap(r.buf)])
+		r.buf, r.err = r.buf[:len(r.buf)+n], err
+		if n > 0 || err != nil {
+			return
+		}
+	}
+	r.err = io.ErrNoProgress
 }

@@ -31,7 +31,7 @@ func formerOf(c roster.Change) (Former, bool) {
 	if err != nil {
 		return Former{}, false
 	}
-	f := Former{Key: c.Key}
+	f := Former{Key: strings.Clone(c.Key)}
 	switch {
 	case row.Account != nil:
 		f.Name, f.UID, f.GID = row.Account.Name, row.Account.UID, row.Account.GID

@@ -76,15 +76,17 @@ func (m *Mirror) Position() roster.Position { return m.pos }
 // Rows reads the roster from its beginning, in ascending order of keys. Each
 // range over it is a reading of its own. Rows that this version cannot decode
 // are left out. An error, always ErrMirror, is the last thing it yields; only
-// without one were the rows that came before the roster of Position.
+// without one were the rows that came before the roster of Position. A row holds
+// until the next.
 func (m *Mirror) Rows() iter.Seq2[roster.Row, error] {
 	return func(yield func(roster.Row, error) bool) {
+		var decoder roster.Decoder
 		for c, err := range m.changes() {
 			if err != nil {
 				yield(roster.Row{}, err)
 				return
 			}
-			row, err := c.Row()
+			row, err := decoder.Row(c)
 			if err != nil {
 				continue
 			}

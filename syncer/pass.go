@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"pwb/roster"
 )
@@ -116,6 +117,7 @@ func (s *Syncer) plan(ctx context.Context, rows changes) (Plan, roster.Effect, e
 	var broken error
 	var unknown []roster.Quarantine
 	ended := false
+	var decoder roster.Decoder
 	plan, err := s.sink.Plan(func(yield func(roster.Row, error) bool) {
 		n := 0
 		broken, unknown, ended = nil, nil, false
@@ -128,10 +130,10 @@ func (s *Syncer) plan(ctx context.Context, rows changes) (Plan, roster.Effect, e
 				yield(roster.Row{}, err)
 				return
 			}
-			row, err := c.Row()
+			row, err := decoder.Row(c)
 			if err != nil {
 				unknown = append(unknown, roster.Quarantine{
-					Key:    c.Key,
+					Key:    strings.Clone(c.Key),
 					Reason: fmt.Sprintf("this version cannot read it (%v); update pwb-agent", hideContent(err)),
 				})
 				continue

@@ -52,8 +52,9 @@ var (
 // Sink renders a roster on this node.
 type Sink interface {
 	// Plan works out what rendering rows would do, and writes nothing. It reads
-	// rows to their end and once only; when they yield an error it fails. The
-	// rows are not proven before their end: nothing may follow from a part.
+	// rows to their end and once only; when they yield an error it fails. A row
+	// holds until the next; its texts may be kept, but keep thousands of others
+	// with them, so what is kept of a few is cloned. The rows are not proven before their end: nothing may follow from a part.
 	Plan(rows iter.Seq2[roster.Row, error]) (Plan, error)
 }
 
