@@ -6,12 +6,15 @@ import (
 	"iter"
 	"os"
 	"testing"
+	"time"
 
 	"pwb/roster"
 )
 
 // idle is a Sink that reads all and never has anything to do.
 type idle struct{}
+
+func (idle) Mark() (string, time.Time, error) { return "", time.Time{}, nil }
 
 func (idle) Plan(rows iter.Seq2[roster.Row, error]) (Plan, error) {
 	for _, err := range rows {

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -230,6 +231,10 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type files struct {
 	path string
 	lazy bool // stops before the end of the rows
+	// policy is part of the mark and changes nothing.
+	policy string
+
+	plans atomic.Int64 // calls of Plan
 
 	mu        sync.Mutex // over the rest
 	planErr   error
@@ -256,6 +261,7 @@ type filesPlan struct {
 }
 
 func (f *files) Plan(rows iter.Seq2[roster.Row, error]) (Plan, error) {
+	f.plans.Add(1)
 	if err, _ := f.failures(); err != nil {
 		return nil, err
 	}
@@ -302,6 +308,15 @@ func (f *files) Plan(rows iter.Seq2[roster.Row, error]) (Plan, error) {
 		}
 	}
 	return p, nil
+}
+
+// Mark is that of the rendered file.
+func (f *files) Mark() (string, time.Time, error) {
+	fi, err := os.Lstat(f.path)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	return f.policy + fileMark(fi), ctime(fi), nil
 }
 
 func (p *filesPlan) Effect() roster.Effect { return p.effect }

@@ -12,30 +12,28 @@ import (
 	"pwb/roster"
 )
 
-// pass pulls, renders and records; the caller holds the lock.
-func (s *Syncer) pass(ctx context.Context, ask ask) (Result, error) {
-	return s.recorded(ctx, func(st *State, res *Result) error {
-		m, why, err := openIfAny(s.cfg.StateDir)
-		if err != nil {
-			return err
-		}
-		if m != nil {
-			defer m.Close()
-			res.Position = m.pos
-		}
-		if err := s.follow(ctx, m, why, ask, st, res); err != nil {
-			return err
-		}
-		err = s.render(ctx, st, res)
-		if !errors.Is(err, ErrMirror) || res.Snapshot != "" {
-			return err
-		}
-		// The damage lay beyond what the pull had to look at.
-		if err := s.follow(ctx, nil, err, nil, st, res); err != nil {
-			return err
-		}
-		return s.render(ctx, st, res)
-	})
+// pass pulls, renders and notes what it did; the caller holds the lock.
+func (s *Syncer) pass(ctx context.Context, ask ask, st *State, res *Result) error {
+	m, why, err := openIfAny(s.cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	if m != nil {
+		defer m.Close()
+		res.Position = m.pos
+	}
+	if err := s.follow(ctx, m, why, ask, st, res); err != nil {
+		return err
+	}
+	err = s.render(ctx, st, res)
+	if !errors.Is(err, ErrMirror) || res.Snapshot != "" {
+		return err
+	}
+	// The damage lay beyond what the pull had to look at.
+	if err := s.follow(ctx, nil, err, nil, st, res); err != nil {
+		return err
+	}
+	return s.render(ctx, st, res)
 }
 
 // renderMirror renders what the mirror holds, without asking the server; the
@@ -85,6 +83,8 @@ func (s *Syncer) render(ctx context.Context, st *State, res *Result) error {
 	}
 	defer m.Close()
 	res.Position = m.pos
+	was, b := st.Complete, s.basisOf(m)
+	st.Complete = nil
 	plan, effect, err := s.plan(ctx, m.changes())
 	if err != nil {
 		return fmt.Errorf("plan the files at change %d: %w", m.pos.Seq, err)
@@ -103,6 +103,8 @@ func (s *Syncer) render(ctx context.Context, st *State, res *Result) error {
 		}
 		res.Wrote = true
 		s.log.InfoContext(ctx, "wrote the files", "position", m.pos.String(), "effect", effect.String())
+	} else {
+		st.setComplete(b, m.pos, was)
 	}
 	pos := m.pos
 	st.Rendered, st.LastRender = &pos, utcNow()

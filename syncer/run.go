@@ -125,7 +125,7 @@ func (r *runner) pollFailed(ctx context.Context, pos roster.Position, failure er
 }
 
 func (r *runner) full(ctx context.Context, ask ask) (Result, error) {
-	res, err := r.observed(r.locked(ctx, func() (Result, error) { return r.pass(ctx, ask) }))
+	res, err := r.observed(r.locked(ctx, func() (Result, error) { return r.passOrQuiet(ctx, ask) }))
 	r.tell(ctx, err)
 	r.due = err != nil && !errors.Is(err, ErrFuse)
 	if !r.due {

@@ -56,6 +56,14 @@ type Sink interface {
 	// holds until the next; its texts may be kept, but keep thousands of others
 	// with them, so what is kept of a few is cloned. The rows are not proven before their end: nothing may follow from a part.
 	Plan(rows iter.Seq2[roster.Row, error]) (Plan, error)
+
+	// Mark tells the state of all that Plan looks at besides the rows, from its
+	// settings to the rendered files, without reading any. If a plan changed
+	// nothing and was made after a mark was taken, then a plan of the same rows
+	// changes nothing as long as Mark returns the same, provided that newest was
+	// seconds ago when the first was taken: it is when the youngest of these files
+	// last changed. It fails when it cannot tell.
+	Mark() (mark string, newest time.Time, err error)
 }
 
 // Plan is what a Sink would do. It holds nothing that needs to be closed.

@@ -34,6 +34,9 @@ const (
 type State struct {
 	// Rendered is the position that the node's files show; nil when unknown.
 	Rendered *roster.Position `json:"rendered,omitempty"`
+	// Complete is the last pass if it found nothing to write, so that the next one
+	// may do without looking so closely; nil when that has to.
+	Complete *Complete `json:"complete,omitempty"`
 	// LastPull is when the server last answered, LastRender when rendered files
 	// were last found right or written.
 	LastPull   time.Time `json:"last_pull,omitzero"`

@@ -25,6 +25,9 @@ type Config struct {
 	// AcceptChange is the sequence number of the one roster that the fuse lets
 	// through; 0 is none.
 	AcceptChange int64
+	// Check makes every pass read the mirror, prove it and plan with it, though
+	// there be no sign that anything changed.
+	Check bool
 	// DryRun makes Once write nothing at all, neither files nor mirror nor
 	// state, and report what it would do.
 	DryRun bool
@@ -34,8 +37,8 @@ type Config struct {
 	// Wait is how long Run lets the server hold a request until there is a
 	// change. Default 30 s.
 	Wait time.Duration
-	// Audit is how often Run makes a full pass although the server has no
-	// change, which mends rendered files that someone altered. Default 10 min.
+	// Audit is how often Run makes a pass that looks at the files although the
+	// server has no change, which mends those that someone altered. Default 10 min.
 	Audit time.Duration
 	// Settle is how long Run waits after the first sign of a change before it
 	// pulls, so that more may come. Default none: a change is rendered at once,
@@ -83,7 +86,8 @@ type Result struct {
 	// Position is that of the mirror after the pass; the zero Position when
 	// there is none. In a dry run it is that of the roster that was looked at.
 	Position roster.Position
-	// Effect is what rendering did or, when it was stopped or dry, would do.
+	// Effect is what rendering did or, when it was stopped or dry, would do. It
+	// is zero when there was no need to plan.
 	Effect roster.Effect
 	// Reached reports whether the server answered with something usable.
 	Reached bool
@@ -102,6 +106,8 @@ type Syncer struct {
 	src  Source
 	sink Sink
 	log  *slog.Logger
+	// racy is the constant, but in tests.
+	racy time.Duration
 	// declined is the digest of the report that the server did not know how to
 	// take; nil when it took the last one.
 	declined atomic.Pointer[string]
@@ -145,7 +151,7 @@ func New(cfg Config, src Source, sink Sink) (*Syncer, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Syncer{cfg: cfg, src: src, sink: sink, log: cfg.Log}, nil
+	return &Syncer{cfg: cfg, src: src, sink: sink, log: cfg.Log, racy: racy}, nil
 }
 
 // Once makes one pass: it pulls without waiting at the server, updates the
@@ -160,14 +166,16 @@ func New(cfg Config, src Source, sink Sink) (*Syncer, error) {
 //     ErrFuse if a real run would have been stopped;
 //   - with the Sink's error when that could not plan or write.
 //
-// A pass that finds nothing to do writes nothing. Once the files are right, the
+// A pass that finds nothing to do writes nothing, but for a note of that in the
+// state, once: with it, the next pass need not look at more than the times of
+// files. Once the files are right, the
 // server is told of this node unless it knows, see Config.Local; a failure of
 // that is logged and changes neither the result nor the error.
 func (s *Syncer) Once(ctx context.Context) (Result, error) {
 	if s.cfg.DryRun {
 		return s.dryRun(ctx)
 	}
-	res, err := s.observed(s.locked(ctx, func() (Result, error) { return s.pass(ctx, s.askNow(ctx)) }))
+	res, err := s.observed(s.locked(ctx, func() (Result, error) { return s.passOrQuiet(ctx, s.askNow(ctx)) }))
 	if res.Reached && ctx.Err() == nil {
 		if err := s.report(ctx, res.Position.Epoch); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, notReported, "error", err)

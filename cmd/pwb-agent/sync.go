@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"pwb/altfiles"
 	"pwb/cmd/settings"
@@ -35,6 +36,7 @@ fuse stopped the pass and the files are as they were.`,
 	}
 	addFlags(cmd.Flags())
 	cmd.Flags().Bool("dry-run", false, "write nothing; print what would change")
+	cmd.Flags().Bool(checkFlag, false, "read and prove everything, though nothing seems to have changed")
 	return cmd
 }
 
@@ -66,7 +68,11 @@ func runCommand() *cobra.Command {
 
 // assemble wires server, mirror and files together as the flags say.
 func assemble(cmd *cobra.Command) (*syncer.Syncer, error) {
-	cfg, err := load(cmd.Flags())
+	flags, check, err := splitCheck(cmd.Flags())
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := load(flags)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +116,7 @@ func assemble(cmd *cobra.Command) (*syncer.Syncer, error) {
 		StateDir:     cfg.StateDir,
 		Fuse:         syncer.Fuse{Count: cfg.MaxChangeCount, Percent: cfg.MaxChangePercent},
 		AcceptChange: cfg.AcceptChange,
+		Check:        check,
 		DryRun:       cfg.DryRun,
 		Diff:         cmd.OutOrStdout(),
 		Wait:         cfg.Wait,
@@ -121,6 +128,25 @@ func assemble(cmd *cobra.Command) (*syncer.Syncer, error) {
 		Version:      version,
 		Log:          log,
 	}, client, sink{renderer})
+}
+
+// checkFlag asks for a check of everything. It is no key of the configuration:
+// who configured it would lose what there is against passes for nothing.
+const checkFlag = "check"
+
+// splitCheck takes the flag from the others, and false from commands without it.
+func splitCheck(all *pflag.FlagSet) (others *pflag.FlagSet, check bool, err error) {
+	if all.Lookup(checkFlag) == nil {
+		return all, false, nil
+	}
+	others = pflag.NewFlagSet(all.Name(), pflag.ContinueOnError)
+	all.VisitAll(func(f *pflag.Flag) {
+		if f.Name != checkFlag {
+			others.AddFlag(f)
+		}
+	})
+	check, err = all.GetBool(checkFlag)
+	return others, check, err
 }
 
 // watch tells of new tokens and certificates, so that a failing agent tries

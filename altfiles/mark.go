@@ -1,0 +1,78 @@
+package altfiles
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"time"
+)
+
+// Mark tells the state of all that Plan looks at besides the rows: the policy
+// and paths, the node's own files, the manifest, and the rendered files. It reads
+// none of them: a change of any moves its ctime. While Mark returns the same, a
+// plan of the same rows comes to the same end, provided that no file was as young
+// as newest, the youngest ctime, when the first mark was taken: two changes in
+// the same moment may leave the same times.
+//
+// It fails when something is in the way of Plan as far as that can be seen.
+func (r *Renderer) Mark() (mark string, newest time.Time, err error) {
+	d, err := openDir(r.cfg.Dir)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if err := r.checkApart(d); err != nil {
+		return "", time.Time{}, err
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%d %q %q %q %v\n", os.Geteuid(), []string{r.cfg.Dir, r.cfg.StateDir, r.cfg.PasswdFile, r.cfg.GroupFile, r.cfg.ShadowGroup}, d.path, r.rules.fingerprint(), d.id)
+	note := func(name string, st stamp) {
+		if changed := time.Unix(st.ctime.Unix()); st.exists && changed.After(newest) {
+			newest = changed
+		}
+		fmt.Fprintf(h, "%s %+v\n", name, st)
+	}
+	for _, name := range []string{shadowName, groupName, passwdName} {
+		st, err := d.inspect(name)
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		note(name, st)
+	}
+	st, err := r.manifestStamp()
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	note(manifestName, st)
+	for _, path := range []string{r.cfg.PasswdFile, r.cfg.GroupFile} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		note(path, stampOf(info))
+	}
+	return hex.EncodeToString(h.Sum(nil)), newest, nil
+}
+
+// manifestStamp looks at the manifest and its directory.
+func (r *Renderer) manifestStamp() (_ stamp, err error) {
+	state, err := openState(r.cfg.StateDir, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return stamp{}, nil
+	}
+	if err != nil {
+		return stamp{}, err
+	}
+	defer func() { err = errors.Join(err, state.Close()) }()
+	return state.inspect(manifestName)
+}
+
+// fingerprint is the same for rules that decide the same.
+func (r *rules) fingerprint() string {
+	return fmt.Sprintf("%d %q %q %q %v", r.min, slices.Sorted(maps.Keys(r.allowed)), slices.Sorted(maps.Keys(r.shells)), r.nologin, r.shadow)
+}
