@@ -108,7 +108,7 @@ func (st *State) setComplete(b basis, pos roster.Position, was *Complete) {
 	if was == nil {
 		return
 	}
-	if age := c.Proven.Sub(was.Proven); age >= 0 && age < provenFor {
+	if age := time.Since(was.Proven); age >= 0 && age < provenFor {
 		again := c
 		again.Proven = was.Proven
 		if again == *was {
