@@ -43,8 +43,9 @@ func whole(r *roster.Reader) changes {
 	}
 }
 
-// merged yields the rows of old after delta, reading both as it goes. The sum is
-// carried on from old's, so rows that delta leaves alone are not proven by it.
+// merged yields the rows of old after delta, reading both as it goes. Two sums are
+// kept: one that is carried on from old's, which tells whether delta fits, and
+// that of all rows, which tells whether old is what it says.
 //
 // It fails with ErrMirror when old is damaged, with errUnfit when delta is whole
 // but wrong, and with what reading delta failed with when it was cut.
@@ -52,6 +53,7 @@ func merged(old, delta *roster.Reader) changes {
 	return func(yield func(roster.Change, error) bool) {
 		fail := func(err error) { yield(roster.Change{}, err) }
 		sum := old.Header().To.Sum
+		var all roster.Sum
 		var o, d roster.Change
 		var oEnd, dEnd bool
 		nextOld := func() (err error) {
@@ -82,11 +84,13 @@ func merged(old, delta *roster.Reader) changes {
 			}
 			switch {
 			case !useDelta:
+				all.Add(o.Line)
 				if !yield(o, nil) {
 					return
 				}
 			case d.Line != nil: // else it is gone, or came and went since
 				sum.Add(d.Line)
+				all.Add(d.Line)
 				if !yield(d, nil) {
 					return
 				}
@@ -106,6 +110,8 @@ func merged(old, delta *roster.Reader) changes {
 		}
 		if to := delta.Header().To; sum != to.Sum {
 			fail(fmt.Errorf("%w: the rows add up to %v, not to the sum of position %v", errUnfit, sum, to))
+		} else if all != sum {
+			fail(fmt.Errorf("%w: its rows do not add up to the sum of position %v", ErrMirror, old.Header().To))
 		}
 	}
 }

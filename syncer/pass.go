@@ -22,18 +22,22 @@ func (s *Syncer) pass(ctx context.Context, ask ask, st *State, res *Result) erro
 		defer m.Close()
 		res.Position = m.pos
 	}
-	if err := s.follow(ctx, m, why, ask, st, res); err != nil {
+	p, err := s.follow(ctx, m, why, ask, st, res)
+	if err != nil {
 		return err
+	}
+	if p != nil {
+		return s.commit(ctx, p, st, res)
 	}
 	err = s.render(ctx, st, res)
-	if !errors.Is(err, ErrMirror) || res.Snapshot != "" {
+	if !errors.Is(err, ErrMirror) {
 		return err
 	}
-	// The damage lay beyond what the pull had to look at.
-	if err := s.follow(ctx, nil, err, nil, st, res); err != nil {
+	// The pull had no reason to look at what is damaged.
+	if p, err = s.follow(ctx, nil, err, nil, st, res); err != nil {
 		return err
 	}
-	return s.render(ctx, st, res)
+	return s.commit(ctx, p, st, res)
 }
 
 // renderMirror renders what the mirror holds, without asking the server; the
@@ -47,17 +51,22 @@ func (s *Syncer) renderMirror(ctx context.Context) (Result, error) {
 	})
 }
 
-// follow brings the mirror to where the server is.
-func (s *Syncer) follow(ctx context.Context, m *Mirror, why error, ask ask, st *State, res *Result) error {
+// follow brings the mirror to where the server is. If that changed the mirror, a
+// plan with it is in the making, which the caller has to wait for.
+func (s *Syncer) follow(ctx context.Context, m *Mirror, why error, ask ask, st *State, res *Result) (*planning, error) {
+	var p *planning
 	got, err := s.pull(ctx, m, why, ask, func(to roster.Position, rows changes) error {
-		return s.replaceMirror(ctx, m, to, rows)
+		p = s.startPlanning(ctx, to)
+		err := s.replaceMirror(ctx, m, to, p.tee(rows))
+		p.end(err)
+		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	res.Reached = true
 	if !got.changed {
-		return nil
+		return nil, nil
 	}
 	if m != nil && got.to.Epoch == m.pos.Epoch && got.to.Seq < m.pos.Seq {
 		s.log.WarnContext(ctx, "the server went back: it holds fewer changes than this node saw", "was", m.pos.Seq, "is", got.to.Seq)
@@ -65,14 +74,14 @@ func (s *Syncer) follow(ctx context.Context, m *Mirror, why error, ask ask, st *
 	res.Position, res.Pulled, res.Snapshot = got.to, true, got.snapshot
 	if got.snapshot == "" {
 		st.Deltas++
-		return nil
+		return p, nil
 	}
 	st.Snapshots++
 	if got.heal {
 		st.Heals++
 	}
 	s.log.InfoContext(ctx, "took a snapshot of the roster", "position", got.to.String(), "reason", got.snapshot)
-	return nil
+	return p, nil
 }
 
 // render plans with the mirror's rows and commits unless the fuse stops it.
@@ -82,31 +91,43 @@ func (s *Syncer) render(ctx context.Context, st *State, res *Result) error {
 		return err
 	}
 	defer m.Close()
-	res.Position = m.pos
 	was, b := st.Complete, s.basisOf(m)
+	p := &planning{pos: m.pos, done: make(chan struct{})}
+	close(p.done)
+	p.plan, p.effect, p.err = s.plan(ctx, ahead(m.changes()))
+	if err := s.commit(ctx, p, st, res); err != nil {
+		return err
+	}
+	if !res.Wrote {
+		st.setComplete(b, m.pos, was)
+	}
+	return nil
+}
+
+// commit commits a plan unless the fuse stops it.
+func (s *Syncer) commit(ctx context.Context, p *planning, st *State, res *Result) error {
+	res.Position = p.pos
 	st.Complete = nil
-	plan, effect, err := s.plan(ctx, m.changes())
+	plan, effect, err := p.wait()
 	if err != nil {
-		return fmt.Errorf("plan the files at change %d: %w", m.pos.Seq, err)
+		return fmt.Errorf("plan the files at change %d: %w", p.pos.Seq, err)
 	}
 	res.Effect = effect
 	s.reportQuarantine(ctx, st, effect.Quarantined)
 	if plan.Changed() {
-		if err := s.checkFuse(effect, m.pos); err != nil {
+		if err := s.checkFuse(effect, p.pos); err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("before the files were written: %w", context.Cause(ctx))
 		}
 		if err := plan.Commit(); err != nil {
-			return fmt.Errorf("write the files at change %d: %w", m.pos.Seq, err)
+			return fmt.Errorf("write the files at change %d: %w", p.pos.Seq, err)
 		}
 		res.Wrote = true
-		s.log.InfoContext(ctx, "wrote the files", "position", m.pos.String(), "effect", effect.String())
-	} else {
-		st.setComplete(b, m.pos, was)
+		s.log.InfoContext(ctx, "wrote the files", "position", p.pos.String(), "effect", effect.String())
 	}
-	pos := m.pos
+	pos := p.pos
 	st.Rendered, st.LastRender = &pos, utcNow()
 	s.tellRendered(st.Rendered)
 	return nil
