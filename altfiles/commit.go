@@ -172,13 +172,14 @@ func (d *dir) remove(name string, step hook) error {
 // pass that was killed just before it could. Most times there is nothing to do.
 func (p *Plan) settle(state, d *dir, m *manifest) error {
 	change := false
-	for _, f := range p.files {
+	for i := range p.files {
+		f := &p.files[i]
 		r := m.record(d.path, f.name)
 		switch {
 		case f.gone && r != (record{}):
 			m.set(d.path, f.name, record{})
 		case r.Intended != nil:
-			m.set(d.path, f.name, record{Written: contentOf(f.data)})
+			m.set(d.path, f.name, record{Written: f.content()})
 		default:
 			continue
 		}

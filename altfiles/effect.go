@@ -32,6 +32,8 @@ type weighing struct {
 	gone   map[string]bool // names that go from passwd, and whether they had a private group
 	strays []stray
 	named  map[int]naming // of some accounts, by the line of their own
+	passwd follower
+	shadow int // the line of shadow that most likely comes next
 }
 
 // weigh compares the rendering with the files on disk. Lines that cannot be
@@ -51,7 +53,7 @@ func (p *Plan) weigh(d *dir) (roster.Effect, error) {
 		e.Before = e.After
 		return e, nil
 	}
-	w := &weighing{Plan: p, was: make([]before, now.passwd.count())}
+	w := &weighing{Plan: p, was: make([]before, now.passwd.count()), passwd: follower{lines: now.passwd}}
 	if err := p.eachOldLine(d, passwdName, w.passwdLine); err != nil {
 		return e, err
 	}
@@ -97,12 +99,11 @@ func (w *weighing) same(was before) bool {
 }
 
 func (w *weighing) passwdLine(line []byte) error {
-	now := w.now.passwd
-	i, ok := now.find(nameOf(line))
+	i, same, ok := w.passwd.find(line)
 	if ok && w.was[i]&hadPasswd != 0 {
 		return nil
 	}
-	if ok && bytes.Equal(line, now.line(i)) {
+	if same {
 		w.was[i] |= hadPasswd | samePasswd
 		w.noteOrder(i)
 		return nil
@@ -138,11 +139,19 @@ func (w *weighing) passwdLine(line []byte) error {
 }
 
 func (w *weighing) shadowLine(line []byte) error {
-	i, ok := w.now.passwd.find(nameOf(line))
-	if !ok || w.was[i]&hadShadow != 0 {
+	i, same := w.shadow, w.sameShadow(w.shadow, line)
+	if !same {
+		var ok bool
+		if i, ok = w.now.passwd.find(nameOf(line)); !ok {
+			return nil
+		}
+		same = w.sameShadow(i, line)
+	}
+	w.shadow = i + 1
+	if w.was[i]&hadShadow != 0 {
 		return nil
 	}
-	if w.r.rules.shadow && bytes.Equal(line, w.now.shadow.line(i)) {
+	if same {
 		w.was[i] |= hadShadow | sameShadow
 		return nil
 	}
@@ -155,6 +164,11 @@ func (w *weighing) shadowLine(line []byte) error {
 		w.was[i] |= openShadow
 	}
 	return nil
+}
+
+// sameShadow reports whether line i of shadow, if there is one, is to be this.
+func (w *weighing) sameShadow(i int, line []byte) bool {
+	return i < w.now.shadow.count() && bytes.Equal(line, w.now.shadow.line(i))
 }
 
 // logins reports whether a login to the ith account was and will be possible.
@@ -195,19 +209,19 @@ func (p *Plan) newPasswd(i int) roster.Passwd {
 }
 
 func (w *weighing) groups(d *dir, e *roster.Effect) error {
-	now := w.now.group
+	now := follower{lines: w.now.group}
 	seen := make([]bool, now.count())
 	lost := map[string]bool{}
 	err := w.eachOldLine(d, groupName, func(line []byte) error {
-		name := nameOf(line)
-		i, ok := now.find(name)
+		i, same, ok := now.find(line)
 		if ok && seen[i] {
 			return nil
 		}
-		if ok && bytes.Equal(line, now.line(i)) {
+		if same {
 			seen[i] = true
 			return nil
 		}
+		name := nameOf(line)
 		if _, err := roster.ParseGroup(string(line)); err != nil {
 			return nil
 		}

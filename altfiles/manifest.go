@@ -126,7 +126,7 @@ func (m *manifest) intend(dir string, f *plannedFile) {
 		// got as far as its rename. That must not be forgotten now.
 		r.Written = r.Intended
 	}
-	r.Intended = contentOf(f.data)
+	r.Intended = f.content()
 	m.set(dir, f.name, r)
 }
 

@@ -92,6 +92,15 @@ type plannedFile struct {
 	// was is the file as it was found, right whether it needs no writing.
 	was   stamp
 	right bool
+	sum   *content // of data, once it was asked for
+}
+
+// content is that of data.
+func (f *plannedFile) content() *content {
+	if f.sum == nil {
+		f.sum = contentOf(f.data)
+	}
+	return f.sum
 }
 
 // The files' names, in the order of writing. Until all are in place every

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"pwb/roster"
 )
@@ -55,8 +56,11 @@ func (l *lines) count() int { return len(l.at) }
 
 // line is the ith line without its newline.
 func (l *lines) line(i int) []byte {
-	line, _, _ := bytes.Cut(l.data[l.at[i]:], []byte{'\n'})
-	return line
+	end := len(l.data)
+	if i+1 < len(l.at) {
+		end = int(l.at[i+1])
+	}
+	return l.data[l.at[i] : end-1]
 }
 
 // texts are the lines as texts, one after the other and without newlines.
@@ -89,6 +93,27 @@ func (l *lines) find(name []byte) (int, bool) {
 	return l.names.find(hashOf(name), func(i int) bool { return bytes.Equal(l.name(i), name) })
 }
 
+// follower finds lines by their names, and most without looking: those that come
+// in the order of the file.
+type follower struct {
+	*lines
+	next int
+}
+
+// find is lines.find for a line that may be there as it is.
+func (f *follower) find(line []byte) (i int, same, ok bool) {
+	if f.next < f.count() && bytes.Equal(f.line(f.next), line) {
+		f.next++
+		return f.next - 1, true, true
+	}
+	i, ok = f.lines.find(nameOf(line))
+	if !ok {
+		return 0, false, false
+	}
+	f.next = i + 1
+	return i, bytes.Equal(f.line(i), line), true
+}
+
 // verified are the three files, found good. Line i of shadow is that of line i
 // of passwd, which is how it is found; shadow has none where none is written.
 type verified struct {
@@ -104,21 +129,65 @@ type verified struct {
 // No error quotes a shadow line.
 func (r *rules) verify(o *rendering, local *local) (*verified, error) {
 	var v verified
-	var err error
-	if v.passwd, err = newLines(o.passwd); err != nil {
-		return nil, fmt.Errorf("passwd: %w", err)
-	}
-	if v.group, err = newLines(o.group); err != nil {
-		return nil, fmt.Errorf("group: %w", err)
-	}
-	if v.shadow, err = splitLines(o.shadow); err != nil {
-		return nil, fmt.Errorf("shadow: %w", err)
+	err := both(func() (err error) {
+		if v.passwd, err = newLines(o.passwd); err != nil {
+			return fmt.Errorf("passwd: %w", err)
+		}
+		return nil
+	}, func() (err error) {
+		if v.group, err = newLines(o.group); err != nil {
+			return fmt.Errorf("group: %w", err)
+		}
+		if v.shadow, err = splitLines(o.shadow); err != nil {
+			return fmt.Errorf("shadow: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if r.shadow && v.shadow.count() != v.passwd.count() || !r.shadow && v.shadow.count() != 0 {
 		return nil, fmt.Errorf("shadow has %d lines, passwd %d", v.shadow.count(), v.passwd.count())
 	}
+	var gids, uids, primaries []uint32
+	err = both(
+		func() (err error) { gids, err = r.verifyGroups(&v, local); return err },
+		func() (err error) { uids, primaries, err = r.verifyAccounts(&v, local); return err },
+	)
+	if err != nil {
+		return nil, err
+	}
+	for i, gid := range primaries {
+		if _, ok := slices.BinarySearch(gids, gid); ok {
+			continue
+		}
+		if _, ok := local.gids[gid]; !ok {
+			return nil, fmt.Errorf("passwd: line %d: gid %d is that of no group", i+1, gid)
+		}
+	}
+	if err := v.verifyAliases(doubles(uids)); err != nil {
+		return nil, fmt.Errorf("passwd: %w", err)
+	}
+	if err := v.verifyGroupAliases(doubles(gids)); err != nil {
+		return nil, fmt.Errorf("group: %w", err)
+	}
+	return &v, nil
+}
 
-	gids := make([]uint32, 0, v.group.count())
+// both does two things at once. Of two errors it returns the first function's.
+func both(first, second func() error) error {
+	var later error
+	var others sync.WaitGroup
+	others.Go(func() { later = second() })
+	err := first()
+	others.Wait()
+	return cmp.Or(err, later)
+}
+
+// verifyGroups verifies the lines of group by themselves, and returns their gids
+// in ascending order.
+func (r *rules) verifyGroups(v *verified, local *local) (gids []uint32, err error) {
+	gids = make([]uint32, 0, v.group.count())
 	groups := v.group.texts()
 	for i := range v.group.count() {
 		g, err := roster.ParseGroup(groups.next())
@@ -131,41 +200,35 @@ func (r *rules) verify(o *rendering, local *local) (*verified, error) {
 		gids = append(gids, g.GID)
 	}
 	slices.Sort(gids)
+	return gids, nil
+}
 
-	uids := make([]uint32, 0, v.passwd.count())
+// verifyAccounts verifies the lines of passwd and shadow by themselves. It
+// returns the uids in ascending order, and the gids in the order of the lines.
+func (r *rules) verifyAccounts(v *verified, local *local) (uids, gids []uint32, err error) {
+	uids, gids = make([]uint32, 0, v.passwd.count()), make([]uint32, 0, v.passwd.count())
 	accounts, shadows := v.passwd.texts(), v.shadow.texts()
 	for i := range v.passwd.count() {
 		p, err := roster.ParsePasswd(accounts.next())
 		if err == nil {
 			err = r.verifyPasswd(p, local)
 		}
-		if _, ok := slices.BinarySearch(gids, p.GID); !ok && err == nil {
-			if _, ok := local.gids[p.GID]; !ok {
-				err = fmt.Errorf("gid %d is that of no group", p.GID)
-			}
-		}
 		if err != nil {
-			return nil, fmt.Errorf("passwd: line %d: %w", i+1, err)
+			return nil, nil, fmt.Errorf("passwd: line %d: %w", i+1, err)
 		}
-		uids = append(uids, p.UID)
+		uids, gids = append(uids, p.UID), append(gids, p.GID)
 		if r.shadow {
 			s, err := roster.ParseShadow(shadows.next())
 			if err == nil {
 				err = r.verifyShadow(s, p)
 			}
 			if err != nil {
-				return nil, fmt.Errorf("shadow: line %d: %w", i+1, err)
+				return nil, nil, fmt.Errorf("shadow: line %d: %w", i+1, err)
 			}
 		}
 	}
 	slices.Sort(uids)
-	if err := v.verifyAliases(doubles(uids)); err != nil {
-		return nil, fmt.Errorf("passwd: %w", err)
-	}
-	if err := v.verifyGroupAliases(doubles(gids)); err != nil {
-		return nil, fmt.Errorf("group: %w", err)
-	}
-	return &v, nil
+	return uids, gids, nil
 }
 
 func (r *rules) verifyGroup(g roster.GroupLine, local *local, passwd *lines) error {
