@@ -235,7 +235,8 @@ func timed(b *testing.B, cmd *exec.Cmd) (time.Duration, int64) {
 }
 
 // BenchmarkSync measures whole processes, pwb-agent sync at 100,000 users: the
-// first pass, one with one change, and one without.
+// first pass, one with one change, one that mends a file, and one that finds
+// nothing to do.
 func BenchmarkSync(b *testing.B) {
 	const users = 100_000
 	r := newRig(b)
@@ -269,6 +270,13 @@ func BenchmarkSync(b *testing.B) {
 			b.Fatal(err)
 		}
 	})
+	run("file-deleted", func(b *testing.B) {
+		if err := os.Remove(r.agent.Dir + "/group"); err != nil {
+			b.Fatal(err)
+		}
+	})
+	time.Sleep(3 * time.Second) // so that the files' times can be trusted
+	timed(b, r.agent.Command(context.Background(), "sync", "--log-level", "error"))
 	run("no-change", func(*testing.B) {})
 }
 
