@@ -275,3 +275,28 @@ func TestNextAfterTheEndIsStillTheEnd(t *testing.T) {
 		}
 	}
 }
+
+func TestALongStreamIsReadHoweverItComes(t *testing.T) {
+	var changes []roster.Change
+	for i := range 2000 {
+		a := *ada.Account
+		a.ID = fmt.Sprintf("u%05d", i)
+		a.Gecos = strings.Repeat("x", i%300)
+		changes = append(changes, present(roster.Row{Account: &a}))
+	}
+	stream, err := write(nil, to, changes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func(a, b roster.Change) bool { return a.Key == b.Key && bytes.Equal(a.Line, b.Line) }
+	for name, r := range map[string]io.Reader{
+		"at once":        bytes.NewReader(stream),
+		"byte by byte":   iotest.OneByteReader(bytes.NewReader(stream)),
+		"half by half":   iotest.HalfReader(bytes.NewReader(stream)),
+		"end with bytes": iotest.DataErrReader(bytes.NewReader(stream)),
+	} {
+		if _, got, err := read(r); err != nil || !slices.EqualFunc(got, changes, same) {
+			t.Errorf("%s: %d changes, %v", name, len(got), err)
+		}
+	}
+}
