@@ -2,6 +2,7 @@ package altfiles
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -34,6 +35,9 @@ func (b *builder) settleAliases() {
 	c := aliasCheck{b: b, refused: map[string]string{}, taken: map[string]int{}}
 	for _, q := range b.out.quarantined {
 		c.refused[q.Name] = q.Key
+	}
+	if b.sel != nil {
+		maps.Copy(c.refused, b.sel.hidden) // they are somebody's, too
 	}
 	b.aliased = slices.DeleteFunc(b.aliased, func(a aliased) bool { return b.accounts[a.account].dropped })
 	for i := range b.aliased {

@@ -61,13 +61,18 @@ func (r *rules) checkName(name string) error {
 	if err := roster.CheckName(name); err != nil {
 		return err
 	}
+	if r.protected[name] {
+		return fmt.Errorf("name %q is protected on this node (protect-names): rename it, or take the name out there", name)
+	}
 	if r.protects(name) {
 		return fmt.Errorf("name %q is protected, it is one of the system's own: rename it, or allow the name on this node", name)
 	}
 	return nil
 }
 
-func (r *rules) protects(name string) bool { return roster.Protected(name) && !r.allowed[name] }
+func (r *rules) protects(name string) bool {
+	return r.protected[name] || roster.Protected(name) && !r.allowed[name]
+}
 
 func (r *rules) checkNumber(what string, id uint32) error {
 	if err := roster.CheckNumber(id); err != nil {
@@ -75,6 +80,9 @@ func (r *rules) checkNumber(what string, id uint32) error {
 	}
 	if id < r.min {
 		return fmt.Errorf("%s: id %d is below %d, the least on this node", what, id, r.min)
+	}
+	if r.max != 0 && id > r.max {
+		return fmt.Errorf("%s: id %d is above %d, the greatest on this node", what, id, r.max)
 	}
 	return nil
 }

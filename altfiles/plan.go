@@ -79,6 +79,9 @@ type Plan struct {
 	now     *verified
 	effect  roster.Effect
 	skipped int
+	left    LeftOut
+	// warnings are about the policy.
+	warnings []string
 }
 
 // plannedFile is one of the three, as it is and as it shall be.
@@ -159,7 +162,7 @@ func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) 
 	if err != nil {
 		return nil, fmt.Errorf("the rendered files do not pass their check, which is a defect of pwb; nothing was written: %w", err)
 	}
-	p.skipped = o.skipped
+	p.skipped, p.left, p.warnings = o.skipped, o.left, o.warnings
 	data := map[string][]byte{passwdName: o.passwd, groupName: o.group, shadowName: o.shadow}
 	for i := range p.files {
 		f := &p.files[i]
@@ -254,6 +257,14 @@ func (p *Plan) Effect() roster.Effect { return p.effect }
 // Skipped counts the memberships that are not rendered since their account or
 // their group is not.
 func (p *Plan) Skipped() int { return p.skipped }
+
+// LeftOut counts what the policy leaves out by choice. As far as it is on disk
+// now, Effect counts it as removed.
+func (p *Plan) LeftOut() LeftOut { return p.left }
+
+// Warnings are sentences about parts of the policy that have no effect with this
+// roster on this node, and so may be mistaken.
+func (p *Plan) Warnings() []string { return p.warnings }
 
 // Changed reports whether any file's bytes, mode or owner differ from what was
 // on disk. It can be true where Effect tells no difference, of the order of

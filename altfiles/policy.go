@@ -1,8 +1,10 @@
 package altfiles
 
 import (
+	"errors"
 	"fmt"
 	"path"
+	"reflect"
 	"slices"
 
 	"pwb/roster"
@@ -16,8 +18,26 @@ const DefaultNologin = "/usr/sbin/nologin"
 // own: begin with DefaultPolicy() and change that. A Policy that is zero as a
 // whole is DefaultPolicy().
 type Policy struct {
-	// MinID is the least uid and gid that is rendered; roster.MinID at least.
-	MinID uint32
+	// MinID is the least uid and gid that is rendered, roster.MinID at least;
+	// MaxID the greatest, 0 for no limit. What lies beyond is left out.
+	MinID, MaxID uint32
+	// AllowUsers, DenyUsers, AllowGroups and DenyGroups say which accounts are
+	// rendered, by names and shell patterns (* and ?) of accounts and of the
+	// roster's groups. An account must pass each list that is not empty, as with
+	// sshd_config(5). Those that do not are left out; see LeftOut.
+	AllowUsers, DenyUsers, AllowGroups, DenyGroups []string
+	// RenderGroups is RenderAll, the default, or RenderUsed.
+	RenderGroups string
+	// ShellMap has entries FROM=TO for shells; FROM "*" is every shell that is not
+	// in Shells. TO is one of Shells or NologinShell.
+	ShellMap []string
+	// HomePattern makes homes in place of the roster's, see expandHome.
+	HomePattern string
+	// ProtectNames are names that are refused as roster.Protected ones are.
+	ProtectNames []string
+	// MergeMembers has entries LOCAL=GROUP: the members of the roster's group
+	// get a line with the name and number of the node's own group.
+	MergeMembers []string
 	// AllowNames are names that are rendered although they are protected: see
 	// roster.Protected. They do not lift the other rules.
 	AllowNames []string
@@ -52,18 +72,25 @@ func defaultShells() []string {
 
 // rules is a Policy made ready for asking.
 type rules struct {
-	min     uint32
-	allowed map[string]bool
-	shells  map[string]bool
-	nologin string
-	shadow  bool
+	min, max  uint32
+	allowed   map[string]bool
+	protected map[string]bool // besides the system's own
+	shells    map[string]bool
+	nologin   string
+	shadow    bool
+
+	denyUsers, allowUsers, denyGroups, allowGroups nameList
+	renderGroups                                   string
+	shellMap                                       map[string]string
+	homePattern                                    string
+	merges                                         []merge
 }
 
 // rules fills in the defaults and checks the policy. It fails for what would
 // let every account through or render lines that cannot be read back.
 func (p Policy) rules() (*rules, error) {
 	def := DefaultPolicy()
-	if p.MinID == 0 && len(p.AllowNames) == 0 && len(p.Shells) == 0 && p.NologinShell == "" && !p.Shadow {
+	if reflect.ValueOf(p).IsZero() {
 		p = def
 	}
 	if p.MinID == 0 {
@@ -78,7 +105,7 @@ func (p Policy) rules() (*rules, error) {
 	if p.NologinShell == "" {
 		p.NologinShell = def.NologinShell
 	}
-	r := &rules{min: p.MinID, allowed: map[string]bool{}, shells: map[string]bool{}, nologin: p.NologinShell, shadow: p.Shadow}
+	r := &rules{min: p.MinID, allowed: map[string]bool{}, protected: map[string]bool{}, shells: map[string]bool{}, nologin: p.NologinShell, shadow: p.Shadow}
 	for _, sh := range slices.Concat(p.Shells, []string{p.NologinShell}) {
 		if err := roster.CheckPath(sh); err != nil {
 			return nil, fmt.Errorf("policy: shell %w", err)
@@ -92,6 +119,18 @@ func (p Policy) rules() (*rules, error) {
 			return nil, fmt.Errorf("policy: allowed %w", err)
 		}
 		r.allowed[name] = true
+	}
+	for _, name := range p.ProtectNames {
+		if err := roster.CheckName(name); err != nil {
+			return nil, fmt.Errorf("policy: protected %w", err)
+		}
+		if r.allowed[name] {
+			return nil, fmt.Errorf("policy: name %q is in allow-names and in protect-names: take it out of one", name)
+		}
+		r.protected[name] = true
+	}
+	if err := errors.Join(p.selectRules(r), p.rewriteRules(r), p.mergeRules(r)); err != nil {
+		return nil, err
 	}
 	return r, nil
 }

@@ -24,6 +24,11 @@ type rendering struct {
 	quarantined           []roster.Quarantine
 	// skipped counts memberships of accounts or groups that are not rendered.
 	skipped int
+	// left is what the policy leaves out by choice.
+	left LeftOut
+	// merged are lines for local groups, which go to the end of group.
+	merged   []byte
+	warnings []string
 }
 
 // sizes are guesses of how many bytes the files will have. Wrong ones cost time
@@ -49,6 +54,7 @@ type builder struct {
 	rules *rules
 	local *local
 	out   rendering
+	sel   *selection // nil where the policy leaves nobody out
 
 	last, spare []byte        // the last row's key, or that of its group's first member
 	member      roster.Member // the last row, if it was one
@@ -98,7 +104,7 @@ type groupEntry struct {
 func render(rules *rules, local *local, rows iter.Seq2[roster.Row, error], sizes sizes) (*rendering, error) {
 	n := sizes.passwd / passwdLine
 	b := &builder{
-		rules: rules, local: local,
+		rules: rules, local: local, sel: rules.newSelection(),
 		out: rendering{
 			passwd: make([]byte, 0, sizes.passwd),
 			group:  make([]byte, 0, sizes.group),
@@ -120,7 +126,13 @@ func render(rules *rules, local *local, rows iter.Seq2[roster.Row, error], sizes
 		}
 	}
 	b.settle()
+	if err := b.finishSelection(); err != nil {
+		return nil, err
+	}
+	b.appendMerges()
+	b.dropUnused()
 	b.appendGroups()
+	b.finishPolicy()
 	if max(len(b.out.passwd), len(b.out.group), len(b.out.shadow)) > math.MaxUint32 {
 		return nil, errTooLarge
 	}
@@ -140,13 +152,23 @@ func (b *builder) add(row roster.Row) error {
 	}
 	switch {
 	case row.Account != nil:
-		if err := b.addAccount(row.Account); err != nil {
+		add := b.addAccount
+		if b.sel != nil {
+			add = b.addSelected
+		}
+		if err := add(row.Account); err != nil {
 			b.quarantine(row.Key(), row.Account.Name, err)
 		}
 	case row.Group != nil:
-		if err := b.addGroup(row.Group); err != nil {
+		add := b.addGroup
+		if b.sel != nil {
+			add = b.addSelectedGroup
+		}
+		if err := add(row.Group); err != nil {
 			b.quarantine(row.Key(), row.Group.Name, err)
 		}
+	case b.sel != nil && b.sel.groups != nil:
+		b.addLate(row.Member)
 	default:
 		b.settle()
 		b.addMember(row.Member)
@@ -199,7 +221,12 @@ func (b *builder) quarantine(key, name string, why error) {
 	b.out.quarantined = append(b.out.quarantined, roster.Quarantine{Key: key, Name: strings.Clone(name), Reason: why.Error()})
 }
 
-func (b *builder) addAccount(a *roster.Account) error {
+func (b *builder) addAccount(a *roster.Account) (err error) {
+	if b.rules.rewrites() {
+		if a, err = b.rules.rewrite(a); err != nil {
+			return err
+		}
+	}
 	if err := b.rules.checkAccount(a); err != nil {
 		return err
 	}
@@ -275,21 +302,37 @@ func (b *builder) addGroup(g *roster.Group) error {
 }
 
 func (b *builder) addMember(m *roster.Member) {
-	if m.GroupID != b.groupID {
-		b.groupID, b.group, b.next = m.GroupID, nil, 0
-		i, ok := slices.BinarySearchFunc(b.groups, m.GroupID, func(g groupEntry, id string) int { return strings.Compare(g.id, id) })
-		if ok {
-			b.group = &b.groups[i]
-			b.group.start = uint32(len(b.members))
-			b.group.end = b.group.start
-		}
-	}
+	b.enterGroup(m.GroupID, len(b.members))
 	i, ok := b.findID(m.AccountID)
-	if b.group == nil || !ok || b.accounts[i].dropped {
+	if b.group == nil || !ok {
 		b.out.skipped++
 		return
 	}
-	if b.group.end > b.group.start {
+	b.appendMember(b.group, i)
+}
+
+// enterGroup makes ready for the members of a group, which stand from start on.
+func (b *builder) enterGroup(id string, start int) {
+	if id == b.groupID {
+		return
+	}
+	b.groupID, b.group, b.next = id, nil, 0
+	i, ok := slices.BinarySearchFunc(b.groups, id, func(g groupEntry, id string) int { return strings.Compare(g.id, id) })
+	if ok {
+		b.group = &b.groups[i]
+		b.group.start = uint32(start)
+		b.group.end = b.group.start
+	}
+}
+
+// appendMember appends account i, and its aliases, to the members of the last
+// group in members, unless it has no lines.
+func (b *builder) appendMember(g *groupEntry, i int) {
+	if b.accounts[i].dropped {
+		b.out.skipped++
+		return
+	}
+	if g.end > g.start {
 		b.members = append(b.members, ',')
 	}
 	b.members = append(b.members, b.name(i)...)
@@ -297,7 +340,7 @@ func (b *builder) addMember(m *roster.Member) {
 		// initgroups(3) looks for the name that somebody logs in with.
 		b.members = append(append(b.members, ','), alias...)
 	}
-	b.group.end = uint32(len(b.members))
+	g.end = uint32(len(b.members))
 }
 
 // appendGroups appends the lines of the roster's groups, long ones last.

@@ -13,7 +13,7 @@ func (b *builder) settle() {
 		return
 	}
 	b.settled = true
-	any := false
+	any := b.settleSelection()
 	drop := func(i int, why error) {
 		if a := &b.accounts[i]; !a.dropped {
 			a.dropped, any = true, true

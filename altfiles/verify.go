@@ -232,12 +232,21 @@ func (r *rules) verifyAccounts(v *verified, local *local) (uids, gids []uint32, 
 }
 
 func (r *rules) verifyGroup(g roster.GroupLine, local *local, passwd *lines) error {
+	if is, err := r.verifyMerge(g, local); err != nil {
+		return err
+	} else if is {
+		return verifyMembers(g, passwd)
+	}
 	if err := cmp.Or(roster.CheckName(g.Name), r.checkNumber("gid", g.GID), local.checkGroup(g.Name, g.GID)); err != nil {
 		return err
 	}
 	if g.Password != "x" {
 		return errors.New("password field is not \"x\"")
 	}
+	return verifyMembers(g, passwd)
+}
+
+func verifyMembers(g roster.GroupLine, passwd *lines) error {
 	for _, m := range g.Members {
 		if _, ok := passwd.find([]byte(m)); !ok {
 			return fmt.Errorf("member %q has no account", m)
