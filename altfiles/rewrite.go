@@ -28,6 +28,7 @@ func (p *Policy) rewriteRules(r *rules) error {
 		if !r.shells[kv[1]] && kv[1] != r.nologin {
 			return fmt.Errorf("policy: shell-map: %q is not among the shells that are allowed here: map to one of shells, or add it there", kv[1])
 		}
+		r.shells[kv[1]] = true // nologin may be no shell that an account asks for
 		if _, twice := r.shellMap[kv[0]]; twice {
 			return fmt.Errorf("policy: shell-map: %q is mapped twice: keep one", kv[0])
 		}

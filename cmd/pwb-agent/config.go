@@ -28,6 +28,16 @@ type config struct {
 	ShadowGroup string `mapstructure:"shadow-group"`
 
 	MinID        uint32   `mapstructure:"min-id"`
+	MaxID        uint32   `mapstructure:"max-id"`
+	AllowUsers   []string `mapstructure:"allow-users"`
+	DenyUsers    []string `mapstructure:"deny-users"`
+	AllowGroups  []string `mapstructure:"allow-groups"`
+	DenyGroups   []string `mapstructure:"deny-groups"`
+	RenderGroups string   `mapstructure:"render-groups"`
+	ShellMap     []string `mapstructure:"shell-map"`
+	HomePattern  string   `mapstructure:"home-pattern"`
+	ProtectNames []string `mapstructure:"protect-names"`
+	MergeMembers []string `mapstructure:"merge-members"`
 	AllowNames   []string `mapstructure:"allow-names"`
 	Shells       []string `mapstructure:"shells"`
 	NologinShell string   `mapstructure:"nologin-shell"`
@@ -45,6 +55,8 @@ type config struct {
 
 	LogLevel  string `mapstructure:"log-level"`
 	LogFormat string `mapstructure:"log-format"`
+
+	JSON bool `mapstructure:"json"` // of explain alone
 }
 
 func addFlags(f *pflag.FlagSet) {
@@ -59,7 +71,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("local-passwd-file", "/etc/passwd", "the node's own passwd `file`; its names and uids are never rendered for others")
 	f.String("local-group-file", "/etc/group", "the node's own group `file`; its names and gids are never rendered for others")
 	f.String("shadow-group", "shadow", "local `group` that may read the shadow file, where there is one")
-	f.Uint32("min-id", policy.MinID, "least `id` to render as uid or gid; 1000 or more")
+	policyFlags(f, policy)
 	f.StringSlice("allow-names", nil, "protected `names` that are rendered all the same, such as docker")
 	f.StringSlice("shells", policy.Shells, "login `shells` that accounts may have")
 	f.String("nologin-shell", policy.NologinShell, "`shell` of locked accounts")
@@ -72,19 +84,27 @@ func addFlags(f *pflag.FlagSet) {
 
 // load reads the configuration and says what is missing in it.
 func load(f *pflag.FlagSet) (cfg config, err error) {
-	if err := settings.Load(f, defaultConfigFile, &cfg); err != nil {
+	if cfg, err = loadFiles(f); err != nil {
 		return cfg, err
 	}
 	if cfg.Server == "" {
 		return cfg, fmt.Errorf("no server: give --server URL, PWB_SERVER, or server: in %s", defaultConfigFile)
 	}
-	if cfg.MinID < roster.MinID {
-		return cfg, fmt.Errorf("min-id is %d: below %d lie the system's own accounts", cfg.MinID, roster.MinID)
-	}
 	if cfg.Node == "" {
 		if cfg.Node, err = os.Hostname(); err != nil {
 			return cfg, fmt.Errorf("find the host name, which --node can give instead: %w", err)
 		}
+	}
+	return cfg, nil
+}
+
+// loadFiles is load for what asks no server.
+func loadFiles(f *pflag.FlagSet) (cfg config, err error) {
+	if err := settings.Load(f, defaultConfigFile, &cfg); err != nil {
+		return cfg, err
+	}
+	if cfg.MinID < roster.MinID {
+		return cfg, fmt.Errorf("min-id is %d: below %d lie the system's own accounts", cfg.MinID, roster.MinID)
 	}
 	return cfg, nil
 }

@@ -22,9 +22,9 @@ var version = "dev"
 
 // Exit statuses. Scripts rely on them.
 const (
-	exitCurrent = 0 // the files are current
+	exitCurrent = 0 // the files are current, or what was asked for was told
 	exitFailed  = 1 // the pass failed; the files are as they were
-	exitPending = 2 // --dry-run only: there is something to write
+	exitPending = 2 // plan and --dry-run only: there is something to write
 	exitFuse    = 3 // the mass-change fuse stopped the pass; the files are as they were
 )
 
@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 	}
 	run := runCommand()
-	root.AddCommand(syncCommand(), run, settings.KeysCommand(run))
+	root.AddCommand(syncCommand(), planCommand(), explainCommand(), run, settings.KeysCommand(run))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

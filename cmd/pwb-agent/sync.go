@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"iter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,7 +10,6 @@ import (
 
 	"pwb/altfiles"
 	"pwb/cmd/settings"
-	"pwb/roster"
 	"pwb/syncer"
 )
 
@@ -26,7 +24,7 @@ they were; 2 with --dry-run only, there is something to write; 3 the mass-change
 fuse stopped the pass and the files are as they were.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := assemble(cmd)
+			s, err := assemble(cmd, false)
 			if err != nil {
 				return err
 			}
@@ -46,7 +44,7 @@ func runCommand() *cobra.Command {
 		Short: "Stay, and render every change within a moment",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := assemble(cmd)
+			s, err := assemble(cmd, false)
 			if err != nil {
 				return err
 			}
@@ -66,8 +64,9 @@ func runCommand() *cobra.Command {
 	return cmd
 }
 
-// assemble wires server, mirror and files together as the flags say.
-func assemble(cmd *cobra.Command) (*syncer.Syncer, error) {
+// assemble wires server, mirror and files together as the flags say; dry is
+// dry-run whatever they say.
+func assemble(cmd *cobra.Command, dry bool) (*syncer.Syncer, error) {
 	flags, check, err := splitCheck(cmd.Flags())
 	if err != nil {
 		return nil, err
@@ -80,20 +79,7 @@ func assemble(cmd *cobra.Command) (*syncer.Syncer, error) {
 	if err != nil {
 		return nil, err
 	}
-	renderer, err := altfiles.New(altfiles.Config{
-		Dir:         cfg.Dir,
-		StateDir:    cfg.StateDir,
-		PasswdFile:  cfg.PasswdFile,
-		GroupFile:   cfg.GroupFile,
-		ShadowGroup: cfg.ShadowGroup,
-		Policy: altfiles.Policy{
-			MinID:        cfg.MinID,
-			AllowNames:   cfg.AllowNames,
-			Shells:       cfg.Shells,
-			NologinShell: cfg.NologinShell,
-			Shadow:       cfg.Shadow,
-		},
-	})
+	renderer, err := newRenderer(&cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +103,7 @@ func assemble(cmd *cobra.Command) (*syncer.Syncer, error) {
 		Fuse:         syncer.Fuse{Count: cfg.MaxChangeCount, Percent: cfg.MaxChangePercent},
 		AcceptChange: cfg.AcceptChange,
 		Check:        check,
-		DryRun:       cfg.DryRun,
+		DryRun:       cfg.DryRun || dry,
 		Diff:         cmd.OutOrStdout(),
 		Wait:         cfg.Wait,
 		Audit:        cfg.Audit,
@@ -127,7 +113,7 @@ func assemble(cmd *cobra.Command) (*syncer.Syncer, error) {
 		Local:        local.read,
 		Version:      version,
 		Log:          log,
-	}, client, sink{renderer})
+	}, client, &sink{Renderer: renderer, log: log})
 }
 
 // checkFlag asks for a check of everything. It is no key of the configuration:
@@ -159,13 +145,14 @@ func watch(ctx context.Context, cfg config) (<-chan struct{}, error) {
 	return syncer.Watch(ctx, files...)
 }
 
-// sink lets the syncer render through altfiles; neither knows the other.
-type sink struct{ *altfiles.Renderer }
-
-func (s sink) Plan(rows iter.Seq2[roster.Row, error]) (syncer.Plan, error) {
-	p, err := s.Renderer.Plan(rows)
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
+// newRenderer makes the renderer that the configuration describes.
+func newRenderer(cfg *config) (*altfiles.Renderer, error) {
+	return altfiles.New(altfiles.Config{
+		Dir:         cfg.Dir,
+		StateDir:    cfg.StateDir,
+		PasswdFile:  cfg.PasswdFile,
+		GroupFile:   cfg.GroupFile,
+		ShadowGroup: cfg.ShadowGroup,
+		Policy:      cfg.policy(),
+	})
 }

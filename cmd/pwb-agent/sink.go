@@ -1,0 +1,53 @@
+package main
+
+import (
+	"iter"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"pwb/altfiles"
+	"pwb/roster"
+	"pwb/syncer"
+)
+
+// sink lets the syncer render through altfiles; neither knows the other. It tells
+// what the policy does when that changes.
+type sink struct {
+	*altfiles.Renderer
+	log *slog.Logger
+
+	warned map[string]bool
+	left   altfiles.LeftOut
+}
+
+func (s *sink) Plan(rows iter.Seq2[roster.Row, error]) (syncer.Plan, error) {
+	p, err := s.Renderer.Plan(rows)
+	if err != nil {
+		return nil, err
+	}
+	s.tell(p)
+	return p, nil
+}
+
+// tell logs before the fuse weighs the plan, so that who mistyped a policy reads
+// of it next to the fuse.
+func (s *sink) tell(p *altfiles.Plan) {
+	warned := map[string]bool{}
+	for _, w := range p.Warnings() {
+		if warned[w] = true; !s.warned[w] {
+			s.log.Warn("a part of the policy has no effect", "reason", w)
+		}
+	}
+	s.warned = warned
+	left := p.LeftOut()
+	if maps.Equal(left.Accounts, s.left.Accounts) && left.Groups == s.left.Groups {
+		return
+	}
+	args := []any{"accounts", left.Total(), "groups", left.Groups}
+	for _, key := range slices.Sorted(maps.Keys(left.Accounts)) {
+		args = append(args, "by-"+key, left.Accounts[key])
+	}
+	s.left = left
+	s.log.Info("the policy leaves out a part of the roster", args...)
+}
