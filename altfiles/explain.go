@@ -1,7 +1,6 @@
 package altfiles
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"iter"
@@ -29,6 +28,8 @@ type Explanation struct {
 	// Now are the lines on disk, Next those of the next pass.
 	Now  []Line `json:"now"`
 	Next []Line `json:"next"`
+
+	uid uint32 // of an account
 }
 
 // What can become of a row.
@@ -175,23 +176,26 @@ func (x *Explanation) check(rule string, err error, good string) {
 }
 
 func (e *explainer) account(a *roster.Account) Explanation {
-	x := Explanation{Kind: "account", Key: roster.AccountKey(a.ID), Name: a.Name}
+	x := Explanation{Kind: "account", Key: roster.AccountKey(a.ID), Name: a.Name, uid: a.UID}
 	x.say("roster", says, "row %s: %s with uid %d, gid %d, home %s, shell %s%s", x.Key, quoted(a.Name), a.UID, a.GID, quoted(a.Home), quoted(a.Shell), aliasText(a.Aliases))
 	e.explainLock(&x, a)
 	e.explainSelection(&x, a)
 	mine := e.explainRewrites(&x, a)
-	x.check("checks", e.rules.checkAccount(mine), "name, numbers, home, shell and password field are fit to be rendered")
+	if x.By != keyMinID && x.By != keyMaxID {
+		x.check("checks", e.rules.checkAccount(mine), "name, numbers, home, shell and password field are fit to be rendered")
+	}
 	x.check("local files", e.local.checkAccount(mine), fmt.Sprintf("%s and %s have neither its name nor its number", e.local.passwdFile, e.local.groupFile))
 	for _, q := range e.effect.Quarantined {
 		if q.Key == x.Key {
-			x.say("quarantine", refuses, "%s", q.Reason)
+			rule := "alias"
 			if q.Name == a.Name {
-				x.Outcome = OutcomeQuarantined
+				rule, x.Outcome = "quarantine", OutcomeQuarantined
 			}
+			x.say(rule, refuses, "%s", q.Reason)
 		}
 	}
 	e.explainGroups(&x, a)
-	for _, name := range append([]string{a.Name}, a.Aliases...) {
+	for _, name := range namesOf(a) {
 		if i, ok := e.now.passwd.find([]byte(name)); ok && numberOf(e.now.passwd.line(i)) == a.UID {
 			x.Outcome, x.By = OutcomeRendered, ""
 			x.Next = append(x.Next, e.nextLines(name)...)
@@ -209,7 +213,6 @@ func (x *Explanation) settle() {
 	if x.Outcome != OutcomeLeftOut {
 		x.By = ""
 	}
-	x.Next = slices.Compact(x.Next)
 }
 
 func (e *explainer) explainLock(x *Explanation, a *roster.Account) {
@@ -242,7 +245,7 @@ func (e *explainer) explainSelection(x *Explanation, a *roster.Account) {
 			decide(key, "%s %d lies outside of the numbers that this node renders", id.what, id.n)
 		}
 	}
-	names := append([]string{a.Name}, a.Aliases...)
+	names := namesOf(a)
 	matched := func(n *nameList, all []string) (hits []string) {
 		for _, name := range all {
 			n.match(name, func(i int) { hits = append(hits, fmt.Sprintf("%s is %s", name, n.list[i])) })
@@ -322,7 +325,9 @@ func (e *explainer) group(g foundGroup) Explanation {
 	for _, n := range []*nameList{&e.rules.denyGroups, &e.rules.allowGroups} {
 		n.match(g.Name, func(i int) { x.say(n.key, says, "%s decides on its members", n.list[i]) })
 	}
-	x.check("checks", e.rules.checkGroup(g.Group), "name and number are fit to be rendered")
+	if x.By == "" {
+		x.check("checks", e.rules.checkGroup(g.Group), "name and number are fit to be rendered")
+	}
 	x.check("local files", e.local.checkGroup(g.Name, g.GID), fmt.Sprintf("%s has neither its name nor its number", e.local.groupFile))
 	for _, q := range e.effect.Quarantined {
 		if q.Key == x.Key {
@@ -403,29 +408,39 @@ func (e *explainer) addNow(all []Explanation) (err error) {
 	if d.id != e.dir {
 		return fmt.Errorf("directory %s: %w", d.path, ErrStale)
 	}
-	names := make([]map[string]bool, len(all))
+	names := make([]map[string]bool, len(all)) // whose lines in shadow and group are shown
 	for i, x := range all {
-		names[i] = map[string]bool{x.Name: true}
+		names[i] = map[string]bool{}
+		if x.Kind != "account" {
+			names[i][x.Name] = true
+		}
 		for _, line := range x.Next {
 			name, _, _ := strings.Cut(line.Text, ":")
 			names[i][name] = true
 		}
-		for _, a := range e.found.accounts {
-			if roster.AccountKey(a.ID) == x.Key {
-				for _, alias := range a.Aliases {
-					names[i][alias] = true
-				}
+	}
+	// An account's lines are those of its name or its number.
+	err = e.eachOldLine(d, passwdName, func(line []byte) error {
+		old, err := roster.ParsePasswd(string(line))
+		for i, x := range all {
+			if err == nil && x.Kind != "group" && (old.Name == x.Name || x.uid != 0 && old.UID == x.uid) {
+				names[i][old.Name] = true
+				all[i].Now = append(all[i].Now, Line{passwdName, showPasswd(line)})
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	for _, f := range []struct {
 		name string
 		show func([]byte) string
-	}{{passwdName, showPasswd}, {shadowName, showShadow}, {groupName, showGroup}} {
+	}{{shadowName, showShadow}, {groupName, showGroup}} {
 		err := e.eachOldLine(d, f.name, func(line []byte) error {
-			for i := range all {
-				if names[i][string(nameOf(line))] && (all[i].Kind != "group" || f.name == groupName) {
-					all[i].Now = append(all[i].Now, Line{f.name, f.show(bytes.TrimSuffix(line, []byte{'\n'}))})
+			for i, x := range all {
+				if names[i][string(nameOf(line))] && (x.Kind != "group" || f.name == groupName) {
+					all[i].Now = append(all[i].Now, Line{f.name, f.show(line)})
 				}
 			}
 			return nil
@@ -435,6 +450,17 @@ func (e *explainer) addNow(all []Explanation) (err error) {
 		}
 	}
 	return nil
+}
+
+// namesOf are the names of an account, each once.
+func namesOf(a *roster.Account) []string {
+	all := []string{a.Name}
+	for _, alias := range a.Aliases {
+		if !slices.Contains(all, alias) {
+			all = append(all, alias)
+		}
+	}
+	return all
 }
 
 func quoted(s string) string { return printable([]byte(s)) }
