@@ -22,6 +22,11 @@ import (
 // files are neither those that were planned against nor already as they shall
 // be, and with a *ForeignError when something else is in their place.
 func (p *Plan) Commit() (err error) {
+	if p.Changed() {
+		if err := p.checkWritable(); err != nil {
+			return err
+		}
+	}
 	state, err := openState(p.r.cfg.StateDir, p.Changed())
 	if errors.Is(err, fs.ErrNotExist) && !p.Changed() {
 		return nil // three empty files that shall be empty
@@ -60,7 +65,7 @@ func (p *Plan) Commit() (err error) {
 
 // sweep removes what killed passes left in both directories.
 func (p *Plan) sweep(state, d *dir) error {
-	left, err := d.leftovers(shadowName, groupName, passwdName)
+	left, err := d.leftovers(p.r.cfg.Layout.names()...)
 	if err != nil {
 		return err
 	}
@@ -100,7 +105,7 @@ func (p *Plan) todo(d *dir, m *manifest) ([]*plannedFile, error) {
 		}
 		todo = append(todo, f)
 	}
-	return todo, nil
+	return p.withIndexes(todo), nil
 }
 
 // write does the work: claim, draft, publish, settle.
@@ -126,9 +131,15 @@ func (p *Plan) write(state, d *dir, m *manifest, todo []*plannedFile) (err error
 			return err
 		}
 		drafts = append(drafts, dr)
+		if err := p.freshen(d, f, dr); err != nil {
+			return err
+		}
 		m.intend(d.path, f)
 	}
 	if err := m.write(state, p.r.step); err != nil {
+		return err
+	}
+	if err := p.dropIndexes(d, todo); err != nil {
 		return err
 	}
 	for _, dr := range drafts {

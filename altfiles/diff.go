@@ -51,16 +51,19 @@ func (p *Plan) WriteDiff(w io.Writer) (err error) {
 
 func (p *Plan) diffFile(w io.Writer, d *dir, f *plannedFile) error {
 	now, find, show := p.now.passwd, p.now.passwd.find, showPasswd
-	switch f.name {
+	switch f.kind {
 	case groupName:
 		now, find, show = p.now.group, p.now.group.find, showGroup
 	case shadowName:
 		now, show = p.now.shadow, showShadow // found as in passwd
 	}
 	fmt.Fprintf(w, "--- %s\n", filepath.Join(d.path, f.name))
+	if f.index != "" {
+		return f.diffIndex(w)
+	}
 	seen := make([]bool, now.count())
 	shown := false
-	err := p.eachOldLine(d, f.name, func(line []byte) error {
+	err := p.eachOldLine(d, f.kind, func(line []byte) error {
 		i, ok := find(nameOf(line))
 		if ok && i < len(seen) && !seen[i] {
 			seen[i] = true

@@ -261,11 +261,12 @@ func (p *Plan) private(name []byte) bool {
 // eachOldLine calls do with each line of a file as it was when the plan was
 // made, without its newline; the bytes hold until do returns. A file that was
 // not there has no lines. It fails with ErrStale when there is another now.
-func (p *Plan) eachOldLine(d *dir, name string, do func(line []byte) error) error {
-	f := p.file(name)
+func (p *Plan) eachOldLine(d *dir, kind string, do func(line []byte) error) error {
+	f := p.file(kind)
 	if f == nil || !f.was.exists {
 		return nil
 	}
+	name := f.name
 	file, err := d.open(name, f.was)
 	if err != nil {
 		return err

@@ -64,6 +64,10 @@ func (b *builder) appendMerges() {
 			b.warn("%v", err)
 			continue
 		}
+		if gid < b.rules.leastMerged {
+			b.warn("merge-members: libnss-extrausers answers for no group below gid %d, and %s has %d: give the group another gid, or use another layout", b.rules.leastMerged, m.local, gid)
+			continue
+		}
 		line := roster.GroupLine{Name: m.local, Password: "x", GID: gid}
 		for _, source := range m.sources {
 			i, ok := b.groupNames[source]

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"pwb/roster"
@@ -17,6 +18,16 @@ type Config struct {
 	// Dir is the directory of passwd, group and shadow. It must exist, belong
 	// to root or the user we are, and be writable by its owner alone.
 	Dir string
+	// Layout says how they are called; the default is LayoutExtrausers.
+	Layout Layout
+	// Root is the directory that all paths here lie in when the files are for an
+	// image or a container: no symbolic link may lead out of it. The paths have it
+	// in front already.
+	Root string
+	// OSTreeMarks are the files that tell a system whose /usr is an image, those
+	// of OSTree by default; UsrDir stands for its /usr in tests.
+	OSTreeMarks []string
+	UsrDir      string
 	// StateDir is where the manifest of what is ours lies, under the same
 	// conditions. Commit makes it when it is missing.
 	StateDir string
@@ -61,10 +72,20 @@ func New(cfg Config) (*Renderer, error) {
 		}
 		*path = abs
 	}
+	if cfg.Layout == "" {
+		cfg.Layout = LayoutExtrausers
+	}
+	if err := cfg.Layout.check(); err != nil {
+		return nil, err
+	}
+	if cfg.OSTreeMarks == nil {
+		cfg.OSTreeMarks = ostreeMarks
+	}
 	rules, err := cfg.Policy.rules()
 	if err != nil {
 		return nil, fmt.Errorf("altfiles: %w", err)
 	}
+	rules.leastMerged = cfg.Layout.leastGID()
 	today := func() int64 { return time.Now().Unix() / (24 * 60 * 60) }
 	return &Renderer{cfg: cfg, rules: rules, step: runStep, today: today}, nil
 }
@@ -84,8 +105,11 @@ type Plan struct {
 	warnings []string
 }
 
-// plannedFile is one of the three, as it is and as it shall be.
+// plannedFile is one of the three, or an index of one, as it is and as it shall be.
 type plannedFile struct {
+	kind  string // which of the three, whatever its name; or
+	index string // which of the three it is an index of, by
+	key   func(line []byte) []byte
 	name  string
 	data  []byte
 	owner owner
@@ -124,6 +148,9 @@ const (
 // ours is in the way (*ForeignError), and when the rendered files do not pass
 // their own check, which would be a defect of this package.
 func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) {
+	if err := r.Preflight(); err != nil {
+		return nil, err
+	}
 	d, err := openDir(r.cfg.Dir)
 	if err != nil {
 		return nil, err
@@ -137,15 +164,15 @@ func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) 
 		return nil, err
 	}
 	p := &Plan{r: r, dir: d.id, path: d.path}
-	for _, name := range []string{shadowName, groupName, passwdName} {
-		f := plannedFile{name: name, gone: name == shadowName && !r.rules.shadow}
-		if f.gone && m.record(d.path, name) == (record{}) {
+	for _, f := range r.cfg.Layout.files() {
+		f.gone = !r.rules.shadow && (f.kind == shadowName || f.index == shadowName)
+		if f.gone && m.record(d.path, f.name) == (record{}) {
 			continue // whosever it is, it is no business of ours
 		}
-		if f.was, err = d.inspect(name); err != nil {
+		if f.was, err = d.inspect(f.name); err != nil {
 			return nil, err
 		}
-		if err := m.checkOurs(d, name, f.was); err != nil {
+		if err := m.checkOurs(d, f.name, f.was); err != nil {
 			return nil, err
 		}
 		p.files = append(p.files, f)
@@ -166,10 +193,16 @@ func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) 
 	data := map[string][]byte{passwdName: o.passwd, groupName: o.group, shadowName: o.shadow}
 	for i := range p.files {
 		f := &p.files[i]
-		f.data = data[f.name]
-		f.owner = r.owner(f.name, local)
+		f.data = data[f.kind]
+		f.owner = r.owner(f.kind+f.index, local)
+		if f.index != "" && !f.gone {
+			f.data = makeIndex(map[string]*lines{passwdName: p.now.passwd, groupName: p.now.group, shadowName: p.now.shadow}[f.index], f.key)
+		}
 		if f.right, err = f.check(d, f.was); err != nil {
 			return nil, err
+		}
+		if f.index != "" && !f.gone {
+			f.right = f.right && p.fresh(f)
 		}
 	}
 	if p.effect, err = p.weigh(d); err != nil {
@@ -207,6 +240,9 @@ func (r *Renderer) checkApart(d *dir) error {
 	}
 	for _, file := range []string{r.cfg.PasswdFile, r.cfg.GroupFile} {
 		other, err := os.Stat(filepath.Dir(file))
+		if r.cfg.Layout == LayoutNsscache && !slices.Contains(r.cfg.Layout.names(), filepath.Base(file)) {
+			continue // libnss-cache looks beside them
+		}
 		if err == nil && os.SameFile(own, other) {
 			return &ForeignError{d.path, "is where the node's own " + file + " lies", "choose another directory (--dir)"}
 		}
@@ -242,9 +278,10 @@ func (r *Renderer) owner(name string, local *local) owner {
 	return o
 }
 
-func (p *Plan) file(name string) *plannedFile {
+// file is one of the three.
+func (p *Plan) file(kind string) *plannedFile {
 	for i := range p.files {
-		if p.files[i].name == name {
+		if p.files[i].kind == kind {
 			return &p.files[i]
 		}
 	}

@@ -84,6 +84,7 @@ type rules struct {
 	shellMap                                       map[string]string
 	homePattern                                    string
 	merges                                         []merge
+	leastMerged                                    uint32 // that NSS reads, see Layout
 }
 
 // rules fills in the defaults and checks the policy. It fails for what would

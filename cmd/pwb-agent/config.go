@@ -21,6 +21,8 @@ type config struct {
 	CACert    string `mapstructure:"ca-cert"`
 	Node      string `mapstructure:"node"`
 
+	Layout      string `mapstructure:"layout"`
+	Root        string `mapstructure:"root"`
 	Dir         string `mapstructure:"dir"`
 	StateDir    string `mapstructure:"state-dir"`
 	PasswdFile  string `mapstructure:"local-passwd-file"`
@@ -66,7 +68,9 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("token-file", "/etc/rstudio/admin-token", "`file` with this node's node-admin token, mode 0600")
 	f.String("ca-cert", "", "PEM `file` of the authorities to trust in place of the system's")
 	f.String("node", "", "`name` by which the server knows this node (default: the host name)")
-	f.String("dir", "/var/lib/extrausers", "`directory` in which to render passwd, group and shadow")
+	f.String("layout", layoutAuto, "`form` of the files: extrausers, altfiles, nsscache (for libnss-cache), or auto: altfiles on Fedora, RHEL and their kin, else extrausers")
+	f.String("root", "", "`directory` that dir, state-dir, the local files and os-release lie in, for images and containers; the configuration, token-file and ca-cert are this system's")
+	f.String("dir", "", "`directory` in which to render passwd, group and shadow (default: /var/lib/extrausers, with layout altfiles /usr/lib, with nsscache /etc)")
 	f.String("state-dir", "/var/lib/pwb", "`directory` of the mirror and the state, for root only")
 	f.String("local-passwd-file", "/etc/passwd", "the node's own passwd `file`; its names and uids are never rendered for others")
 	f.String("local-group-file", "/etc/group", "the node's own group `file`; its names and gids are never rendered for others")
@@ -106,5 +110,5 @@ func loadFiles(f *pflag.FlagSet) (cfg config, err error) {
 	if cfg.MinID < roster.MinID {
 		return cfg, fmt.Errorf("min-id is %d: below %d lie the system's own accounts", cfg.MinID, roster.MinID)
 	}
-	return cfg, nil
+	return cfg, cfg.settle()
 }

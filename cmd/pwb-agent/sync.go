@@ -147,12 +147,18 @@ func watch(ctx context.Context, cfg config) (<-chan struct{}, error) {
 
 // newRenderer makes the renderer that the configuration describes.
 func newRenderer(cfg *config) (*altfiles.Renderer, error) {
-	return altfiles.New(altfiles.Config{
+	r, err := altfiles.New(altfiles.Config{
 		Dir:         cfg.Dir,
+		Layout:      altfiles.Layout(cfg.Layout),
+		Root:        cfg.Root,
 		StateDir:    cfg.StateDir,
 		PasswdFile:  cfg.PasswdFile,
 		GroupFile:   cfg.GroupFile,
 		ShadowGroup: cfg.ShadowGroup,
 		Policy:      cfg.policy(),
 	})
+	if err != nil {
+		return nil, err
+	}
+	return r, r.Preflight() // before even the mirror is written
 }
