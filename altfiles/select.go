@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path"
 	"slices"
 	"strings"
 
@@ -38,54 +37,6 @@ const (
 	keyDenyGroups  = "deny-groups"
 	keyAllowGroups = "allow-groups"
 )
-
-// nameList is a list of names and shell patterns. The zero nameList is no list.
-type nameList struct {
-	key   string
-	list  []string
-	plain map[string]int // names, and their places in list
-	wild  []int          // the places of patterns
-}
-
-// newNames makes a list of a key of the policy. It fails for what can match no
-// name, which is a slip of the pen and would empty a node, or let somebody in.
-func newNames(key string, list []string) (nameList, error) {
-	n := nameList{key: key, list: list, plain: map[string]int{}}
-	for i, s := range list {
-		wild := strings.ContainsAny(s, "*?")
-		probe := strings.NewReplacer("*", "a", "?", "a").Replace(s)
-		if wild {
-			probe = strings.TrimRight(probe, ".") + "a"
-		}
-		if err := roster.CheckName(probe); err != nil && (!wild || len(s) <= roster.MaxName) {
-			return n, fmt.Errorf("policy: %s: %q can match no name: names have lower-case letters, digits, '_', '-' and '.', patterns also * and ?", key, s)
-		}
-		if wild {
-			n.wild = append(n.wild, i)
-		} else {
-			n.plain[s] = i
-		}
-	}
-	return n, nil
-}
-
-func (n *nameList) set() bool { return len(n.list) > 0 }
-
-// match calls matched with the place of each entry that name matches, and
-// reports whether there is one.
-func (n *nameList) match(name string, matched func(i int)) bool {
-	i, ok := n.plain[name]
-	if ok {
-		matched(i)
-	}
-	for _, i := range n.wild {
-		if hit, _ := path.Match(n.list[i], name); hit {
-			ok = true
-			matched(i)
-		}
-	}
-	return ok
-}
 
 // membership is in which listed groups an account is.
 type membership uint8
@@ -137,10 +88,11 @@ type selection struct {
 
 // unfit is an account that would be quarantined if it is not left out.
 type unfit struct {
-	name string
-	gid  uint32
-	left string
-	in   membership
+	name    string
+	gid     uint32
+	private bool
+	left    string
+	in      membership
 }
 
 func (r *rules) newSelection() *selection {
@@ -173,7 +125,7 @@ func (s *selection) matches(n *nameList, all ...string) bool {
 // account is the key that leaves an account out by what it says of itself. An
 // alias is a name of its: who is denied stays so when renamed, who is allowed too.
 func (s *selection) account(a *roster.Account) string {
-	all := append([]string{a.Name}, a.Aliases[:min(len(a.Aliases), roster.MaxAliases)]...)
+	all := namesOf(a)
 	denied := s.matches(&s.rules.denyUsers, all...)
 	allowed := s.matches(&s.rules.allowUsers, all...)
 	for _, id := range []uint32{a.UID, a.GID} {
@@ -215,7 +167,7 @@ func (b *builder) addSelected(a *roster.Account) error {
 			s.hide(a.Name, roster.AccountKey(a.ID), left)
 			return nil
 		case s.unfit != nil:
-			s.unfit[a.ID] = &unfit{name: a.Name, gid: a.GID}
+			s.unfit[a.ID] = &unfit{name: a.Name, gid: a.GID, private: a.PrivateGroup()}
 		}
 		return err
 	}
@@ -290,7 +242,10 @@ func (b *builder) settleSelection() (any bool) {
 			s.in[w.account] |= s.gids[w.gid]
 		}
 		for _, u := range s.unfit {
-			u.left = s.byGroup(u.in | s.gids[u.gid])
+			if !u.private {
+				u.in |= s.gids[u.gid]
+			}
+			u.left = s.byGroup(u.in)
 		}
 		b.out.quarantined = slices.DeleteFunc(b.out.quarantined, func(q roster.Quarantine) bool {
 			id, ok := strings.CutPrefix(q.Key, "a/")
