@@ -111,3 +111,16 @@ func BenchmarkCommit100k(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkPlan100kByGroup is a node that members of listed groups may use: of 100,000 accounts 100,000.
+func BenchmarkPlan100kByGroup(b *testing.B) {
+	rows := manyRows(100_000)
+	r := newRendererWith(b, b.TempDir(), func(c *Config) { c.Policy.AllowGroups = []string{"team*"} })
+	commit(b, r, rows)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.Plan(each(rows)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

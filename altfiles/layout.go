@@ -127,8 +127,8 @@ func (r *Renderer) Preflight() error {
 		if err := r.checkInside(); err != nil {
 			return err
 		}
-	} else if dir == "/usr" || strings.HasPrefix(dir, "/usr/") || r.cfg.UsrDir != "" && strings.HasPrefix(dir, r.cfg.UsrDir) {
-		for _, mark := range r.cfg.OSTreeMarks {
+	} else if dir == r.usr || strings.HasPrefix(dir, r.usr+"/") {
+		for _, mark := range r.image {
 			if _, err := os.Stat(mark); err == nil {
 				return &ForeignError{dir, "lies in the image of this system (" + mark + " is there)",
 					"choose a directory that is the system's own, with layout: extrausers and dir: /var/lib/extrausers, or render while the image is built, with --root"}

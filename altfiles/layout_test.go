@@ -258,7 +258,8 @@ func TestLayoutFollowsTheSystem(t *testing.T) {
 func TestImagesAreNotWrittenTo(t *testing.T) {
 	dir := scratch(t)
 	mark := filepath.Join(dir, "ostree-booted")
-	r := newRendererWith(t, dir, func(c *Config) { c.OSTreeMarks, c.UsrDir = []string{mark}, filepath.Dir(c.Dir) })
+	r := newRenderer(t, dir)
+	r.image, r.usr = []string{mark}, dir
 	if err := r.Preflight(); err != nil {
 		t.Errorf("without a mark: %v", err)
 	}
@@ -275,15 +276,16 @@ func TestImagesAreNotWrittenTo(t *testing.T) {
 	}
 	// Below /usr it is the same, whether the directory is there or not.
 	for path, refused := range map[string]bool{"/usr/lib": true, "/usr/local/none/such": true, "/lib": true, "/var/lib/extrausers": false, "/usrlocal": false} {
-		r.cfg.Dir, r.cfg.UsrDir = path, ""
+		r.cfg.Dir, r.usr = path, "/usr"
 		if err := r.Preflight(); (err != nil) != refused {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
 	// Whoever names a root builds an image.
 	r = newRendererWith(t, dir, func(c *Config) {
-		c.OSTreeMarks, c.UsrDir, c.Root, c.PasswdFile, c.GroupFile = []string{mark}, filepath.Dir(c.Dir), dir, dir+"/passwd", dir+"/group"
+		c.Root, c.PasswdFile, c.GroupFile = dir, dir+"/passwd", dir+"/group"
 	})
+	r.image, r.usr = []string{mark}, dir
 	if err := r.Preflight(); err != nil {
 		t.Errorf("with a root: %v", err)
 	}

@@ -24,10 +24,6 @@ type Config struct {
 	// image or a container: no symbolic link may lead out of it. The paths have it
 	// in front already.
 	Root string
-	// OSTreeMarks are the files that tell a system whose /usr is an image, those
-	// of OSTree by default; UsrDir stands for its /usr in tests.
-	OSTreeMarks []string
-	UsrDir      string
 	// StateDir is where the manifest of what is ours lies, under the same
 	// conditions. Commit makes it when it is missing.
 	StateDir string
@@ -46,6 +42,9 @@ type Renderer struct {
 	cfg   Config
 	rules *rules
 	step  hook
+	// image is what a system is known by whose usr is an image, see Preflight.
+	image []string
+	usr   string
 	// today is the day it is, in days since 1970-01-01.
 	today func() int64
 }
@@ -78,16 +77,13 @@ func New(cfg Config) (*Renderer, error) {
 	if err := cfg.Layout.check(); err != nil {
 		return nil, err
 	}
-	if cfg.OSTreeMarks == nil {
-		cfg.OSTreeMarks = ostreeMarks
-	}
 	rules, err := cfg.Policy.rules()
 	if err != nil {
 		return nil, fmt.Errorf("altfiles: %w", err)
 	}
 	rules.leastMerged = cfg.Layout.leastGID()
 	today := func() int64 { return time.Now().Unix() / (24 * 60 * 60) }
-	return &Renderer{cfg: cfg, rules: rules, step: runStep, today: today}, nil
+	return &Renderer{cfg: cfg, rules: rules, step: runStep, image: ostreeMarks, usr: "/usr", today: today}, nil
 }
 
 // Plan is a rendering, and how it differs from what is on disk.
