@@ -112,7 +112,7 @@ func BenchmarkCommit100k(b *testing.B) {
 	}
 }
 
-// BenchmarkPlan100kByGroup is a node that members of listed groups may use: of 100,000 accounts 100,000.
+// BenchmarkPlan100kByGroup is a node that shows the 100 of 100,000 accounts who are in a group.
 func BenchmarkPlan100kByGroup(b *testing.B) {
 	rows := manyRows(100_000)
 	r := newRendererWith(b, b.TempDir(), func(c *Config) { c.Policy.AllowGroups = []string{"team*"} })
