@@ -47,11 +47,14 @@ func (f *findings) see(row roster.Row) {
 	switch {
 	case row.Account != nil:
 		if a := row.Account; is(a.Name, a.UID) || slices.Contains(a.Aliases, f.asked) {
-			f.accounts = append(f.accounts, a)
+			kept := *a // a row holds until the next
+			kept.Aliases = slices.Clone(a.Aliases)
+			f.accounts = append(f.accounts, &kept)
 			f.members[a.ID] = map[string]bool{}
 		}
 	case row.Group != nil:
-		f.groups = append(f.groups, foundGroup{Group: row.Group, asked: is(row.Group.Name, row.Group.GID)})
+		kept := *row.Group
+		f.groups = append(f.groups, foundGroup{Group: &kept, asked: is(row.Group.Name, row.Group.GID)})
 	case row.Member != nil:
 		if of := f.members[row.Member.AccountID]; of != nil {
 			of[row.Member.GroupID] = true

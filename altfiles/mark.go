@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
-	"slices"
 	"time"
 )
 
@@ -30,14 +28,14 @@ func (r *Renderer) Mark() (mark string, newest time.Time, err error) {
 		return "", time.Time{}, err
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%d %q %q %q %v\n", os.Geteuid(), []string{r.cfg.Dir, r.cfg.StateDir, r.cfg.PasswdFile, r.cfg.GroupFile, r.cfg.ShadowGroup}, d.path, r.rules.fingerprint(), d.id)
+	fmt.Fprintf(h, "%d %q %q %q %v\n", os.Geteuid(), []string{string(r.cfg.Layout), r.cfg.Dir, r.cfg.StateDir, r.cfg.PasswdFile, r.cfg.GroupFile, r.cfg.ShadowGroup}, d.path, r.rules.fingerprint(), d.id)
 	note := func(name string, st stamp) {
 		if changed := time.Unix(st.ctime.Unix()); st.exists && changed.After(newest) {
 			newest = changed
 		}
 		fmt.Fprintf(h, "%s %+v\n", name, st)
 	}
-	for _, name := range []string{shadowName, groupName, passwdName} {
+	for _, name := range r.cfg.Layout.names() {
 		st, err := d.inspect(name)
 		if err != nil {
 			return "", time.Time{}, err
@@ -74,5 +72,5 @@ func (r *Renderer) manifestStamp() (_ stamp, err error) {
 
 // fingerprint is the same for rules that decide the same.
 func (r *rules) fingerprint() string {
-	return fmt.Sprintf("%d %q %q %q %v", r.min, slices.Sorted(maps.Keys(r.allowed)), slices.Sorted(maps.Keys(r.shells)), r.nologin, r.shadow)
+	return fmt.Sprintf("%+v", *r) // maps are printed in the order of their keys
 }
