@@ -103,7 +103,24 @@ type Event struct {
 	UID, GID uint32
 	// Changes is a JSON object: attribute to [before, after].
 	Changes []byte
+	// Epoch and Position are where the feed stood with the event, so that who is
+	// there has all that it changed; the store sets them. Events of older
+	// versions have none.
+	Epoch    string
+	Position int64
+	// Loss is what a provider took from the subject.
+	Loss Loss
 }
+
+// Loss is what an event took from its subject, for the fuse.
+type Loss uint8
+
+// The losses. Their values are stored: they never change.
+const (
+	LossNone    Loss = 0
+	LossLocked  Loss = 1
+	LossDeleted Loss = 2
+)
 
 // EventQuery selects events: those for which everything holds that is set.
 type EventQuery struct {
@@ -123,6 +140,22 @@ type Node struct {
 	// files from the floor on, ascending.
 	IDs   []uint32
 	Names []string
+	// Quarantined counts the rows that it refuses. Result is why its last pass
+	// did not end well, empty when it did.
+	Quarantined int
+	Result      string
+}
+
+// Sighting is when and how a node was seen last.
+type Sighting struct {
+	Name, Version string
+	Seen          time.Time
+	// Epoch and Position are what the node's files show; empty when unknown.
+	Epoch    string
+	Position int64
+	// Quarantined and Result are those of the node's report.
+	Quarantined int
+	Result      string
 }
 
 // View reads the store as it was at one moment. Its methods fail with
@@ -155,8 +188,15 @@ type View interface {
 	// Events calls yield for the events of the audit log that match, oldest
 	// first.
 	Events(q EventQuery, yield func(Event) error) error
-	// Nodes returns all nodes that reported, by name.
+	// Losses counts the subjects that had a loss since a moment, and those of
+	// them that had LossDeleted.
+	Losses(since time.Time) (all, deleted int, err error)
+	// FuseReleased is until when the fuse is released; zero if it never was.
+	FuseReleased() (time.Time, error)
+	// Nodes returns all nodes that reported or were seen, by name.
 	Nodes() ([]Node, error)
+	// Sightings calls yield for the same nodes, as they were seen last.
+	Sightings(yield func(Sighting) error) error
 
 	// Token returns the token with that id.
 	Token(id string) (Token, error)
@@ -182,8 +222,15 @@ type Tx interface {
 
 	// Record appends to the audit log.
 	Record(Event) error
+	// ReleaseFuse sets until when the fuse is released.
+	ReleaseFuse(until time.Time) error
 	// PutNode stores what a node says, in place of what it said before.
 	PutNode(Node) error
+	// SeeNode stores when a node was seen, its version and its position, unless
+	// it was seen later already. What it reported stays.
+	SeeNode(Sighting) error
+	// DeleteNode removes a node and what it said.
+	DeleteNode(name string) error
 
 	// PutToken stores a token. ErrTaken: one with that name is there.
 	PutToken(Token) error

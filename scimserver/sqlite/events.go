@@ -7,11 +7,15 @@ import (
 	"pwb/scimserver"
 )
 
-const eventColumns = `seq, at, actor, action, subject, name, uid, gid, changes`
+const eventColumns = `seq, at, actor, action, subject, name, uid, gid, changes, epoch, position, loss`
 
 func (t *tx) Record(e scimserver.Event) error {
-	_, err := t.c.exec(`INSERT INTO events (at, actor, action, subject, name, uid, gid, changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		e.At.UnixMilli(), e.Actor, e.Action, orNull(e.Subject), e.Name, e.UID, e.GID, orNull(string(e.Changes)))
+	var loss any
+	if e.Loss != scimserver.LossNone {
+		loss = e.Loss
+	}
+	_, err := t.c.exec(`INSERT INTO events (at, actor, action, subject, name, uid, gid, changes, epoch, position, loss) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		e.At.UnixMilli(), e.Actor, e.Action, orNull(e.Subject), e.Name, e.UID, e.GID, orNull(string(e.Changes)), t.meta.epoch, t.meta.seq, loss)
 	return err
 }
 
@@ -21,11 +25,13 @@ func (v *view) Events(q scimserver.EventQuery, yield func(scimserver.Event) erro
 	return v.c.each(query, args, func(rows *sql.Rows) error {
 		var e scimserver.Event
 		var at int64
-		var subject sql.NullString
-		if err := rows.Scan(&e.Seq, &at, &e.Actor, &e.Action, &subject, &e.Name, &e.UID, &e.GID, &e.Changes); err != nil {
+		var subject, epoch sql.NullString
+		var position, loss sql.NullInt64
+		if err := rows.Scan(&e.Seq, &at, &e.Actor, &e.Action, &subject, &e.Name, &e.UID, &e.GID, &e.Changes, &epoch, &position, &loss); err != nil {
 			return err
 		}
 		e.At, e.Subject = fromMilli(at), subject.String
+		e.Epoch, e.Position, e.Loss = epoch.String, position.Int64, scimserver.Loss(loss.Int64)
 		return yield(e)
 	})
 }
@@ -53,3 +59,22 @@ func eventQuery(q scimserver.EventQuery) (query string, args []any) {
 
 // ceilMilli rounds a bound up: events have whole milliseconds, bounds need not.
 func ceilMilli(t time.Time) int64 { return t.Add(time.Millisecond - 1).UnixMilli() }
+
+// lossesSince has the partial index's condition in its text, so that it is used.
+const lossesSince = `SELECT count(DISTINCT subject), count(DISTINCT CASE WHEN loss = 2 THEN subject END) FROM events WHERE loss IS NOT NULL AND at >= ?`
+
+func (v *view) Losses(since time.Time) (all, deleted int, err error) {
+	err = v.c.row(lossesSince, []any{ceilMilli(since)}, &all, &deleted)
+	return all, deleted, err
+}
+
+func (v *view) FuseReleased() (time.Time, error) {
+	var until sql.NullInt64
+	err := v.c.row(`SELECT fuse_released FROM meta`, nil, &until)
+	return fromMilliOrNull(until), err
+}
+
+func (t *tx) ReleaseFuse(until time.Time) error {
+	_, err := t.c.exec(`UPDATE meta SET fuse_released = ?`, milliOrNull(until))
+	return err
+}

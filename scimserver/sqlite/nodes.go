@@ -10,10 +10,10 @@ import (
 
 func (v *view) Nodes() (all []scimserver.Node, err error) {
 	at := map[string]int{} // in all
-	err = v.c.each(`SELECT name, version, seen FROM nodes ORDER BY name`, nil, func(rows *sql.Rows) error {
+	err = v.c.each(`SELECT name, version, seen, quarantined, result FROM nodes ORDER BY name`, nil, func(rows *sql.Rows) error {
 		var n scimserver.Node
 		var seen int64
-		err := rows.Scan(&n.Name, &n.Version, &seen)
+		err := rows.Scan(&n.Name, &n.Version, &seen, &n.Quarantined, &n.Result)
 		n.Seen = fromMilli(seen)
 		at[n.Name] = len(all)
 		all = append(all, n)
@@ -45,6 +45,41 @@ func (v *view) Nodes() (all []scimserver.Node, err error) {
 	return all, err
 }
 
+func (v *view) Sightings(yield func(scimserver.Sighting) error) error {
+	return v.c.each(`SELECT name, version, seen, epoch, position, quarantined, result FROM nodes ORDER BY name`, nil, func(rows *sql.Rows) error {
+		var s scimserver.Sighting
+		var seen int64
+		var epoch sql.NullString
+		var position sql.NullInt64
+		if err := rows.Scan(&s.Name, &s.Version, &seen, &epoch, &position, &s.Quarantined, &s.Result); err != nil {
+			return err
+		}
+		s.Seen, s.Epoch, s.Position = fromMilli(seen), epoch.String, position.Int64
+		return yield(s)
+	})
+}
+
+func (t *tx) SeeNode(s scimserver.Sighting) error {
+	var epoch, position any
+	if s.Epoch != "" {
+		epoch, position = s.Epoch, s.Position
+	}
+	_, err := t.c.exec(`INSERT INTO nodes (name, version, seen, epoch, position) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (name) DO UPDATE SET version = excluded.version, seen = excluded.seen, epoch = excluded.epoch, position = excluded.position
+		WHERE excluded.seen >= nodes.seen`, s.Name, s.Version, s.Seen.UnixMilli(), epoch, position)
+	return err
+}
+
+func (t *tx) DeleteNode(name string) error {
+	for _, text := range []string{`DELETE FROM node_ids WHERE node = ?`, `DELETE FROM node_names WHERE node = ?`} {
+		if _, err := t.c.exec(text, name); err != nil {
+			return err
+		}
+	}
+	n, err := t.c.exec(`DELETE FROM nodes WHERE name = ?`, name)
+	return oneRow(n, err)
+}
+
 func (v *view) NodeWithID(number uint32) (string, error) {
 	return v.node(`SELECT node FROM node_ids WHERE number = ? ORDER BY node LIMIT 1`, number)
 }
@@ -64,8 +99,9 @@ func (v *view) node(query string, key any) (node string, err error) {
 // PutNode writes what differs from what the node said before: nodes report
 // often and change rarely.
 func (t *tx) PutNode(n scimserver.Node) error {
-	_, err := t.c.exec(`INSERT INTO nodes (name, version, seen) VALUES (?, ?, ?)
-		ON CONFLICT (name) DO UPDATE SET version = excluded.version, seen = excluded.seen`, n.Name, n.Version, n.Seen.UnixMilli())
+	_, err := t.c.exec(`INSERT INTO nodes (name, version, seen, quarantined, result) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (name) DO UPDATE SET version = excluded.version, seen = excluded.seen, quarantined = excluded.quarantined, result = excluded.result`,
+		n.Name, n.Version, n.Seen.UnixMilli(), n.Quarantined, n.Result)
 	if err != nil {
 		return err
 	}

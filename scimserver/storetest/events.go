@@ -15,6 +15,9 @@ import (
 var eventTests = []test{
 	{"events come back as they were recorded, numbered from 1", eventsComeBack},
 	{"events are selected by each field of a query", eventsSelected},
+	{"an event knows where the feed stands with what it did", eventsPosition},
+	{"losses are counted by subject and from a moment on", lossesCounted},
+	{"the fuse is released until the moment that was set last", fuseReleased},
 	{"a store that was never restored says so", neverRestored},
 }
 
@@ -22,9 +25,10 @@ func event(action, subject string) scimserver.Event {
 	return scimserver.Event{At: when, Actor: "token entra", Action: action, Subject: subject, Name: "n" + subject, UID: 1000, GID: 1001, Changes: []byte(`{"active":[true,false]}`)}
 }
 
-// events collects what a query yields.
+// events collects what a query yields, without where the feed stood.
 func events(v scimserver.View, q scimserver.EventQuery) (all []scimserver.Event, err error) {
 	err = v.Events(q, func(e scimserver.Event) error {
+		e.Epoch, e.Position = "", 0
 		all = append(all, e)
 		return nil
 	})
@@ -128,4 +132,70 @@ func neverRestored(t *testing.T, e *env) {
 		}
 		return err
 	})
+}
+
+func eventsPosition(t *testing.T, e *env) {
+	s, _ := e.fresh()
+	for i := range 3 {
+		s.update(func(tx scimserver.Tx) error {
+			return errors.Join(tx.PutRow(account("u1", uint32(1000+i))), tx.PutRow(account("u2", uint32(2000+i))), tx.Record(event("user.update", "u1")))
+		})
+		at := s.position()
+		s.view(func(v scimserver.View) error {
+			return v.Events(scimserver.EventQuery{Last: 1}, func(e scimserver.Event) error {
+				if e.Epoch != at.Epoch || e.Position != at.Seq {
+					t.Errorf("the event is at %s/%d, the feed at %v", e.Epoch, e.Position, at)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+func lossesCounted(t *testing.T, e *env) {
+	s, reopen := e.fresh()
+	loss := func(subject string, second int, what scimserver.Loss) {
+		ev := event("user.update", subject)
+		ev.At, ev.Loss = when.Add(time.Duration(second)*time.Second), what
+		s.update(func(tx scimserver.Tx) error { return tx.Record(ev) })
+	}
+	loss("u1", 1, scimserver.LossLocked)
+	loss("u2", 2, scimserver.LossNone)
+	loss("u1", 3, scimserver.LossLocked)
+	loss("u1", 4, scimserver.LossDeleted)
+	loss("u3", 5, scimserver.LossDeleted)
+	loss("u4", 6, scimserver.LossLocked)
+	s.close()
+	s = reopen()
+	for second, want := range map[int][2]int{0: {3, 2}, 4: {3, 2}, 5: {2, 1}, 6: {1, 0}, 7: {0, 0}} {
+		s.view(func(v scimserver.View) error {
+			all, deleted, err := v.Losses(when.Add(time.Duration(second) * time.Second))
+			if got := [2]int{all, deleted}; got != want {
+				t.Errorf("from second %d on: %v, want %v", second, got, want)
+			}
+			return err
+		})
+	}
+}
+
+func fuseReleased(t *testing.T, e *env) {
+	s, reopen := e.fresh()
+	want := func(until time.Time) {
+		t.Helper()
+		s.view(func(v scimserver.View) error {
+			got, err := v.FuseReleased()
+			if !got.Equal(until) {
+				t.Errorf("released until %v, want %v", got, until)
+			}
+			return err
+		})
+	}
+	want(time.Time{})
+	for _, until := range []time.Time{when, when.Add(time.Hour), when} {
+		s.update(func(tx scimserver.Tx) error { return errors.Join(tx.ReleaseFuse(until), tx.PutRow(account("u1", uint32(until.Hour())))) })
+		want(until)
+	}
+	s.close()
+	s = reopen()
+	want(when)
 }

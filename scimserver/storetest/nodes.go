@@ -14,6 +14,8 @@ import (
 var nodeTests = []test{
 	{"a node is what it said last", nodeSaidLast},
 	{"nodes are found by their own numbers and names", nodesFound},
+	{"a node is as it was seen last", nodeSeenLast},
+	{"a node that is deleted leaves nothing behind", nodeDeleted},
 }
 
 func (s *store) putNodes(all ...scimserver.Node) {
@@ -42,7 +44,7 @@ func nodeSaidLast(t *testing.T, e *env) {
 		})
 	}
 	want()
-	web := scimserver.Node{Name: "web", Version: "1.2", Seen: when, IDs: []uint32{1000, 2000, math.MaxUint32}, Names: []string{"Zoe", "ada", "ünal"}}
+	web := scimserver.Node{Name: "web", Version: "1.2", Seen: when, IDs: []uint32{1000, 2000, math.MaxUint32}, Names: []string{"Zoe", "ada", "ünal"}, Quarantined: 3, Result: "the disk is full"}
 	db := scimserver.Node{Name: "db", Version: "", Seen: when.Add(time.Hour), IDs: []uint32{1000}}
 	s.putNodes(web, db)
 	want(db, web)
@@ -93,4 +95,80 @@ func nodesFound(t *testing.T, e *env) {
 	s.putNodes(web)
 	check("that the node has no more", 1000, "ada", "")
 	check("that it still has", 1001, "eda", "web")
+}
+
+func (s *store) see(all ...scimserver.Sighting) {
+	s.t.Helper()
+	s.update(func(tx scimserver.Tx) error {
+		for _, n := range all {
+			if err := tx.SeeNode(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *store) wantSightings(all ...scimserver.Sighting) {
+	s.t.Helper()
+	s.view(func(v scimserver.View) error {
+		var got []scimserver.Sighting
+		err := v.Sightings(func(n scimserver.Sighting) error { got = append(got, n); return nil })
+		if !reflect.DeepEqual(got, all) {
+			s.t.Errorf("sightings %+v, want %+v", got, all)
+		}
+		return err
+	})
+}
+
+func nodeSeenLast(t *testing.T, e *env) {
+	s, reopen := e.fresh()
+	at := s.position()
+	s.wantSightings()
+	web := scimserver.Sighting{Name: "web", Version: "1.2", Seen: when, Epoch: "one", Position: 7}
+	db := scimserver.Sighting{Name: "db", Version: "1.1", Seen: when}
+	s.see(web, db)
+	s.wantSightings(db, web)
+	older := web
+	older.Seen, older.Position = when.Add(-time.Second), 3
+	s.see(older)
+	s.wantSightings(db, web)
+	web.Seen, web.Position, web.Version = when.Add(time.Second), 3, "1.3"
+	s.see(web)
+	s.wantSightings(db, web)
+	// A report does not speak of the position, and a sighting not of a report.
+	s.putNodes(scimserver.Node{Name: "web", Version: "1.4", Seen: when.Add(time.Minute), Quarantined: 2, Result: "stopped"})
+	web.Version, web.Seen, web.Quarantined, web.Result = "1.4", when.Add(time.Minute), 2, "stopped"
+	s.wantSightings(db, web)
+	web.Epoch, web.Position, web.Seen = "", 0, when.Add(time.Hour)
+	s.see(web)
+	s.wantSightings(db, web)
+	s.close()
+	s = reopen()
+	s.wantSightings(db, web)
+	if s.position() != at {
+		t.Error("sightings move the feed")
+	}
+}
+
+func nodeDeleted(t *testing.T, e *env) {
+	s, _ := e.fresh()
+	web := scimserver.Node{Name: "web", Version: "1", Seen: when, IDs: []uint32{1000}, Names: []string{"ada"}}
+	db := scimserver.Node{Name: "db", Version: "1", Seen: when, IDs: []uint32{1000}, Names: []string{"ada"}}
+	s.putNodes(web, db)
+	s.update(func(tx scimserver.Tx) error { return tx.DeleteNode("db") })
+	s.wantSightings(scimserver.Sighting{Name: "web", Version: "1", Seen: when})
+	s.update(func(tx scimserver.Tx) error { return tx.DeleteNode("web") })
+	s.wantSightings()
+	s.view(func(v scimserver.View) error {
+		byID, err1 := v.NodeWithID(1000)
+		byName, err2 := v.NodeWithName("ada")
+		if byID != "" || byName != "" {
+			t.Errorf("a deleted node still has 1000: %q, ada: %q", byID, byName)
+		}
+		return errors.Join(err1, err2)
+	})
+	if err := s.Update(context.Background(), func(tx scimserver.Tx) error { return tx.DeleteNode("web") }); !errors.Is(err, scimserver.ErrNotFound) {
+		t.Errorf("deleted again: %v", err)
+	}
 }
