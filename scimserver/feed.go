@@ -33,6 +33,7 @@ func (s *Server) forNodes(h func(http.ResponseWriter, *http.Request) error) http
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, err := s.authenticate(r, ScopeNodeAdmin)
 		if err == nil {
+			s.seen(r)
 			err = h(w, r)
 		}
 		if err == nil {

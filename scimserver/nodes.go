@@ -7,9 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"pwb/roster"
 	"pwb/scimserver/ledger"
@@ -33,6 +31,10 @@ type report struct {
 	IDs     []uint32        `json:"ids"`
 	Names   []string        `json:"names"`
 	Former  []ledger.Former `json:"former"`
+	// Quarantined counts the rows that the node refuses; Result is why its last
+	// pass did not end well.
+	Quarantined int    `json:"quarantined"`
+	Result      string `json:"result"`
 }
 
 func (r *report) check() error {
@@ -41,6 +43,12 @@ func (r *report) check() error {
 	}
 	if len(r.Version) > maxReportName {
 		return fmt.Errorf("version has more than %d bytes", maxReportName)
+	}
+	if r.Quarantined < 0 {
+		return fmt.Errorf("quarantined is %d, which counts nothing", r.Quarantined)
+	}
+	if len(r.Result) > maxReportName {
+		return fmt.Errorf("result has more than %d bytes", maxReportName)
 	}
 	for _, name := range r.Names {
 		if name == "" || len(name) > maxReportName {
@@ -63,7 +71,7 @@ func (s *Server) serveNode(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	name := nodeName(r)
-	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if name == "" || !plainText(name) {
 		return &badRequest{"a report needs the node's name in the header Pwb-Node"}
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReport))
@@ -85,7 +93,7 @@ func (s *Server) serveNode(w http.ResponseWriter, r *http.Request) error {
 	taken := 0
 	var e Event
 	err = s.store.Update(r.Context(), func(tx Tx) error {
-		n := Node{Name: name, Version: rep.Version, Seen: s.moment(), IDs: rep.IDs, Names: rep.Names}
+		n := Node{Name: name, Version: rep.Version, Seen: s.moment(), IDs: rep.IDs, Names: rep.Names, Quarantined: rep.Quarantined, Result: rep.Result}
 		if err := tx.PutNode(n); err != nil {
 			return err
 		}

@@ -54,6 +54,9 @@ type Config struct {
 	// TokenLife is how long a token that was found in the store is believed
 	// without another look, default 1 s; below 0: not at all.
 	TokenLife time.Duration
+	// NodeOfflineAfter is how long a node may not have been seen before it counts
+	// as offline, 2 min at least, default 5 min.
+	NodeOfflineAfter time.Duration
 }
 
 func (c *Config) setDefaults() error {
@@ -68,6 +71,7 @@ func (c *Config) setDefaults() error {
 	c.RequestTime = cmp.Or(c.RequestTime, 30*time.Second)
 	c.MaxWait = cmp.Or(c.MaxWait, 60*time.Second)
 	c.TokenLife = cmp.Or(c.TokenLife, time.Second)
+	c.NodeOfflineAfter = cmp.Or(c.NodeOfflineAfter, 5*time.Minute)
 	for _, n := range []struct {
 		key              string
 		value, low, high int64
@@ -84,6 +88,9 @@ func (c *Config) setDefaults() error {
 	}
 	if u, err := url.Parse(c.BaseURL); c.BaseURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "") {
 		return fmt.Errorf("base-url %q is not a URL such as https://pwb.example", c.BaseURL)
+	}
+	if c.NodeOfflineAfter < 2*time.Minute {
+		return fmt.Errorf("node-offline-after is %v, which is below 2m: nodes that wait for changes would count as offline", c.NodeOfflineAfter)
 	}
 	if c.RateLimit < 0 || c.RateLimit > 0 && c.RateBurst < 1 {
 		return fmt.Errorf("rate-limit %v with rate-burst %d lets nothing through; 0 is no limit", c.RateLimit, c.RateBurst)
@@ -110,6 +117,7 @@ type Server struct {
 	deltas  deltas
 	rates   rates
 	tokens  tokenCache
+	fleet   fleet
 	now     func() time.Time
 	ending  context.Context // ends when Drain is called
 	drain   context.CancelFunc
@@ -136,6 +144,7 @@ func New(cfg Config) (*Server, error) {
 		streams: make(chan struct{}, 4),
 		rates:   rates{limit: rate.Limit(cfg.RateLimit), burst: cfg.RateBurst, byToken: map[string]*rate.Limiter{}},
 		tokens:  tokenCache{life: cfg.TokenLife, known: map[string]knownToken{}},
+		fleet:   fleet{moved: make(chan struct{}, 1), known: map[string]*seenNode{}},
 		now:     cfg.Now,
 	}
 	s.ending, s.drain = context.WithCancel(context.Background())

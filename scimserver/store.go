@@ -227,7 +227,7 @@ type Tx interface {
 	// PutNode stores what a node says, in place of what it said before.
 	PutNode(Node) error
 	// SeeNode stores when a node was seen, its version and its position, unless
-	// it was seen later already. What it reported stays.
+	// a later sighting is stored. What it reported stays.
 	SeeNode(Sighting) error
 	// DeleteNode removes a node and what it said.
 	DeleteNode(name string) error

@@ -20,24 +20,39 @@ const (
 
 // Tend does what is due by itself, at once and every few seconds until ctx ends:
 // accounts end, former names stop working, departed subjects are buried, uses of
-// tokens are written down, and files of others are read again. What fails is
-// logged and tried again.
+// tokens and sightings of nodes are written down, and files of others are read
+// again. What fails is logged and tried again.
 func (s *Server) Tend(ctx context.Context) {
-	tick := time.NewTicker(tendEvery)
+	tick, sightings := time.NewTicker(tendEvery), time.NewTicker(seenEvery)
 	defer tick.Stop()
+	defer sightings.Stop()
+	soon := time.NewTimer(0)
+	defer soon.Stop()
+	moved := s.fleet.moved // nil while soon runs
 	local := s.now()
+	do := s.TendOnce
 	for {
-		if err := s.TendOnce(ctx); err != nil && ctx.Err() == nil {
+		if err := do(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("something that is due was not done; it is tried again", "error", err)
 		}
+		do = func(context.Context) error { return nil }
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		if now := s.now(); now.Sub(local) >= localEvery {
-			local = now
-			s.readLocal(ctx)
+			do = s.tend
+			if now := s.now(); now.Sub(local) >= localEvery {
+				local = now
+				s.readLocal(ctx)
+			}
+		case <-sightings.C:
+			do = func(ctx context.Context) error { return s.writeFleet(ctx, false) }
+		case <-moved:
+			soon.Reset(seenSoon)
+			moved = nil
+		case <-soon.C:
+			moved = s.fleet.moved
+			do = func(ctx context.Context) error { return s.writeFleet(ctx, true) }
 		}
 	}
 }
@@ -55,8 +70,12 @@ func (s *Server) readLocal(ctx context.Context) {
 }
 
 // TendOnce does what is due now. It is also what to call before the end, so that
-// the last uses of tokens are written down.
+// the last uses of tokens and sightings of nodes are written down.
 func (s *Server) TendOnce(ctx context.Context) error {
+	return errors.Join(s.tend(ctx), s.readFleet(ctx), s.writeFleet(ctx, false))
+}
+
+func (s *Server) tend(ctx context.Context) error {
 	return errors.Join(s.tendLedger(ctx), s.writeUses(ctx), s.readTokenFile(ctx))
 }
 

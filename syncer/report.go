@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -41,6 +42,10 @@ type Facts struct {
 	// Former are rows that the server gave in an epoch before and does not hold
 	// any more.
 	Former []Former `json:"former,omitempty"`
+	// Quarantined counts the rows that the node refuses. Result is why its last
+	// pass did not end well, empty when it did.
+	Quarantined int    `json:"quarantined,omitempty"`
+	Result      string `json:"result,omitempty"`
 }
 
 // reports is the file report.json. Losing it costs a report that says nothing
@@ -158,9 +163,29 @@ func (s *Syncer) facts() (f Facts, left int, err error) {
 	slices.Sort(f.IDs)
 	slices.Sort(f.Names)
 	f.IDs, f.Names = slices.Compact(f.IDs), slices.Compact(f.Names)
+	// A state that cannot be read was warned of by the pass, and is begun anew.
+	st, _ := ReadState(s.cfg.StateDir)
+	f.Quarantined, f.Result = st.QuarantinedCount, st.result()
 	left = max(0, len(f.IDs)-maxFacts) + max(0, len(f.Names)-maxFacts)
 	f.IDs, f.Names = f.IDs[:min(len(f.IDs), maxFacts)], f.Names[:min(len(f.Names), maxFacts)]
 	return f, left, nil
+}
+
+// maxResult is the most bytes of a result in a report.
+const maxResult = 255
+
+// result is why the last pass did not end well, for those who look at many nodes.
+// A server that is away is no result: nobody could be told.
+func (st State) result() string {
+	text := st.LastError
+	if stop := st.Stopped; stop != nil {
+		text = fmt.Sprintf("the fuse holds change %d back: of %d accounts %d would be removed, %d locked, %d renumbered",
+			stop.Position.Seq, stop.Before, stop.Removed, stop.Locked, stop.Renumbered)
+	}
+	if len(text) > maxResult {
+		text = strings.ToValidUTF8(text[:maxResult-len("…")], "") + "…"
+	}
+	return text
 }
 
 func factName(name string) bool {

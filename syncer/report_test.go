@@ -131,7 +131,9 @@ func TestAServerThatFailsGetsTheReportWithTheNextPassAndNothingElseIsOtherwise(t
 					t.Errorf("error %v", err)
 				}
 			}
-			checkReports(t, o, adaAndBob, adaAndBob, adaAndBob, adaAndBob)
+			stopped := adaAndBob
+			stopped.Result = "the fuse holds change 4 back: of 6 accounts 2 would be removed, 0 locked, 0 renumbered"
+			checkReports(t, o, adaAndBob, adaAndBob, stopped, stopped)
 		})
 	}
 }
@@ -346,5 +348,26 @@ func TestAReportIsSentAlthoughTheFilesCouldNotBeWritten(t *testing.T) {
 	if _, err := n.once(o); err == nil {
 		t.Error("no error")
 	}
-	checkReports(t, o, adaAndBob)
+	failed := adaAndBob
+	failed.Result = "write the files at change 2: disk full"
+	checkReports(t, o, failed)
+	n.sink.fail(nil, nil)
+	n.mustOnce(o)
+	n.mustOnce(o)
+	checkReports(t, o, failed, adaAndBob)
+}
+
+func TestTheServerIsToldHowManyRowsANodeRefuses(t *testing.T) {
+	n, _ := newReporter(t)
+	o := town()
+	n.mustOnce(o)
+	must(writeState(n.cfg.StateDir, State{QuarantinedCount: 7, LastError: strings.Repeat("é", 200)}))
+	facts, _, err := n.syncer(o).facts()
+	if err != nil || facts.Quarantined != 7 || len(facts.Result) > maxResult || !strings.HasSuffix(facts.Result, "é…") {
+		t.Errorf("facts %+v, %v", facts, err)
+	}
+	b, err := json.Marshal(facts)
+	if err != nil || !strings.Contains(string(b), `"quarantined":7,"result":"`) {
+		t.Errorf("%s, %v", b, err)
+	}
 }

@@ -55,6 +55,8 @@ type config struct {
 	RateLimit float64 `mapstructure:"rate-limit"`
 	RateBurst int     `mapstructure:"rate-burst"`
 
+	NodeOfflineAfter time.Duration `mapstructure:"node-offline-after"`
+
 	LogLevel  string `mapstructure:"log-level"`
 	LogFormat string `mapstructure:"log-format"`
 }
@@ -91,6 +93,7 @@ func addKeys(f *pflag.FlagSet) {
 	f.Int("max-page-size", 1000, "most `resources` in a list")
 	f.Float64("rate-limit", 500, "SCIM `operations` a second that a token may make; 0 is no limit")
 	f.Int("rate-burst", 2000, "SCIM `operations` that a token may make at once")
+	f.Duration("node-offline-after", 5*time.Minute, "`time` after which a node that was not seen counts as offline, 2m or more")
 	settings.LogFlags(f)
 }
 
@@ -145,6 +148,8 @@ func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.L
 		MaxPageSize: c.MaxPageSize,
 		RateLimit:   c.RateLimit,
 		RateBurst:   c.RateBurst,
+
+		NodeOfflineAfter: c.NodeOfflineAfter,
 	})
 }
 

@@ -64,9 +64,10 @@ func (t *tx) SeeNode(s scimserver.Sighting) error {
 	if s.Epoch != "" {
 		epoch, position = s.Epoch, s.Position
 	}
-	_, err := t.c.exec(`INSERT INTO nodes (name, version, seen, epoch, position) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (name) DO UPDATE SET version = excluded.version, seen = excluded.seen, epoch = excluded.epoch, position = excluded.position
-		WHERE excluded.seen >= nodes.seen`, s.Name, s.Version, s.Seen.UnixMilli(), epoch, position)
+	_, err := t.c.exec(`INSERT INTO nodes (name, version, seen, sighted, epoch, position) VALUES (?1, ?2, ?3, ?3, ?4, ?5)
+		ON CONFLICT (name) DO UPDATE SET version = excluded.version, seen = max(seen, excluded.seen), sighted = excluded.sighted,
+			epoch = excluded.epoch, position = excluded.position
+		WHERE excluded.sighted >= nodes.sighted`, s.Name, s.Version, s.Seen.UnixMilli(), epoch, position)
 	return err
 }
 

@@ -192,7 +192,9 @@ func fuseReleased(t *testing.T, e *env) {
 	}
 	want(time.Time{})
 	for _, until := range []time.Time{when, when.Add(time.Hour), when} {
-		s.update(func(tx scimserver.Tx) error { return errors.Join(tx.ReleaseFuse(until), tx.PutRow(account("u1", uint32(until.Hour())))) })
+		s.update(func(tx scimserver.Tx) error {
+			return errors.Join(tx.ReleaseFuse(until), tx.PutRow(account("u1", uint32(until.Hour()))))
+		})
 		want(until)
 	}
 	s.close()

@@ -140,6 +140,12 @@ func nodeSeenLast(t *testing.T, e *env) {
 	s.putNodes(scimserver.Node{Name: "web", Version: "1.4", Seen: when.Add(time.Minute), Quarantined: 2, Result: "stopped"})
 	web.Version, web.Seen, web.Quarantined, web.Result = "1.4", when.Add(time.Minute), 2, "stopped"
 	s.wantSightings(db, web)
+	// One that a report overtook counts all the same.
+	between := web
+	between.Seen, between.Epoch, between.Position = when.Add(2*time.Second), "one", 9
+	s.see(between)
+	web.Position = 9
+	s.wantSightings(db, web)
 	web.Epoch, web.Position, web.Seen = "", 0, when.Add(time.Hour)
 	s.see(web)
 	s.wantSightings(db, web)

@@ -1,5 +1,6 @@
--- What the agents said with their requests: where the node's files stand (NULL
--- for unknown), and of their last report how the last pass ended.
+-- What the agents said with their requests, last at sighted: where the node's
+-- files stand (NULL for unknown). And of their last report how the last pass ended.
+ALTER TABLE nodes ADD COLUMN sighted     INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE nodes ADD COLUMN epoch       TEXT;
 ALTER TABLE nodes ADD COLUMN position    INTEGER;
 ALTER TABLE nodes ADD COLUMN quarantined INTEGER NOT NULL DEFAULT 0;
