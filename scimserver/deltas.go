@@ -1,8 +1,11 @@
 package scimserver
 
 import (
+	"bytes"
 	"context"
 	"sync"
+
+	"github.com/klauspost/compress/gzip"
 
 	"pwb/roster"
 )
@@ -29,6 +32,23 @@ type delta struct {
 	to   roster.Position
 	body []byte // the stream, made once for all who want it
 	err  error
+
+	zip    sync.Once // whoever wants it compressed first does it
+	zipped []byte
+}
+
+// compressed is the body as gzip.
+func (d *delta) compressed() []byte {
+	d.zip.Do(func() {
+		var b bytes.Buffer
+		z := gzippers.Get().(*gzip.Writer)
+		defer gzippers.Put(z)
+		z.Reset(&b)
+		_, _ = z.Write(d.body) // into memory
+		_ = z.Close()
+		d.zipped = b.Bytes()
+	})
+	return d.zipped
 }
 
 // deltaAfter returns the delta that leads from a position to the newest. A

@@ -51,8 +51,11 @@ func (s *Server) forNodes(h func(http.ResponseWriter, *http.Request) error) http
 			plain(w, http.StatusBadRequest, bad.Error())
 		case errors.Is(err, ErrUnknownPosition):
 			plain(w, http.StatusGone, "this position is not known here: take /sync/v1/snapshot")
-		case errors.Is(err, errBusy), errors.Is(err, ErrClosed):
-			w.Header().Set("Retry-After", "2")
+		case errors.Is(err, errBusy):
+			w.Header().Set("Retry-After", strconv.Itoa(s.crowd.turnAway(time.Now())))
+			plain(w, http.StatusServiceUnavailable, err.Error())
+		case errors.Is(err, ErrClosed):
+			w.Header().Set("Retry-After", strconv.Itoa(s.comeBack()))
 			plain(w, http.StatusServiceUnavailable, err.Error())
 		default:
 			s.log.Error("the feed failed", "path", r.URL.Path, "node", nodeName(r), "error", err)
@@ -92,6 +95,8 @@ func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request) error {
 	s.allow(w, wait)
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
 	for {
 		d, err := s.deltaAfter(r.Context(), after, wait == 0)
 		if err != nil {
@@ -102,7 +107,8 @@ func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request) error {
 			if _, err := s.authenticate(r, ScopeNodeAdmin); err != nil {
 				return err
 			}
-			return sendDelta(w, r, d.body)
+			sendDelta(w, r, d)
+			return nil
 		}
 		if wait == 0 {
 			w.WriteHeader(http.StatusNoContent)
@@ -153,24 +159,59 @@ func (s *Server) readDelta(ctx context.Context, after roster.Position) (to roste
 // everyday change of one account would cost more than it spares.
 const smallDelta = 4 << 10
 
-func sendDelta(w http.ResponseWriter, r *http.Request, body []byte) error {
+func sendDelta(w http.ResponseWriter, r *http.Request, d *delta) {
+	body, h := d.body, w.Header()
 	if len(body) > smallDelta {
-		return stream(w, r, func(out io.Writer) error {
-			_, err := out.Write(body)
-			return err
-		})
+		h.Add("Vary", "Accept-Encoding")
+		if acceptsGzip(r) {
+			h.Set("Content-Encoding", "gzip")
+			body = d.compressed()
+		}
 	}
-	w.Header().Set("Content-Type", StreamType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Type", StreamType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // an agent that has gone asks again
-	return nil
 }
 
-// serveSnapshot is GET /sync/v1/snapshot: the whole roster.
+// snapshotTag is the ETag of the snapshot at a position: weak, since the bytes
+// depend on how they are compressed.
+func snapshotTag(at roster.Position) string { return `W/"` + at.String() + `"` }
+
+// hasSnapshot reports whether the agent says that it has the snapshot already.
+func hasSnapshot(r *http.Request, at roster.Position) bool {
+	for _, tag := range strings.Split(r.Header.Get("If-None-Match"), ",") {
+		if strings.TrimPrefix(strings.TrimSpace(tag), "W/") == `"`+at.String()+`"` {
+			return true
+		}
+	}
+	return false
+}
+
+// serveSnapshot is GET /sync/v1/snapshot: the whole roster. Its ETag is the
+// position: to whom has it already, 304 says so without taking a place.
 func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) error {
+	if r.Header.Get("If-None-Match") != "" {
+		has := false
+		err := s.store.View(r.Context(), func(v View) error {
+			at, err := v.Position()
+			has = err == nil && hasSnapshot(r, at)
+			if has {
+				w.Header().Set("ETag", snapshotTag(at))
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if has {
+			w.WriteHeader(http.StatusNotModified)
+			return nil
+		}
+	}
 	select {
 	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
+		began := time.Now()
+		defer func() { <-s.streams; s.crowd.took(time.Since(began)) }()
 	default:
 		return errBusy
 	}
@@ -181,6 +222,7 @@ func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
+		w.Header().Set("ETag", snapshotTag(to))
 		return stream(w, r, func(body io.Writer) error {
 			out, err := roster.NewWriter(body, nil, to)
 			if err != nil {

@@ -10,8 +10,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -452,5 +454,86 @@ func TestManyCreatesAtOnce(t *testing.T) {
 	}
 	if keys := start.apply(t, h.sync("changes", query(start.at, "")).okStream().body, false); len(keys) != names {
 		t.Errorf("delta of %d rows", len(keys))
+	}
+}
+
+func TestASnapshotThatTheAgentHasIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.newUser("ada")
+	first := h.sync("snapshot", "").okStream()
+	tag := first.header.Get("ETag")
+	if tag != `W/"`+h.feed().at.String()+`"` {
+		t.Fatalf("ETag %q", tag)
+	}
+	for _, has := range []string{tag, strings.TrimPrefix(tag, "W/"), `"x", ` + tag} {
+		if a := h.sync("snapshot", "", "If-None-Match", has); a.status != 304 || len(a.body) != 0 || a.header.Get("ETag") != tag {
+			t.Errorf("%s: %d, ETag %q: %s", has, a.status, a.header.Get("ETag"), a.body)
+		}
+	}
+	for _, other := range []string{`"x"`, "*", h.feed().at.String()} {
+		h.sync("snapshot", "", "If-None-Match", other).okStream()
+	}
+	h.newUser("bob")
+	if again := h.sync("snapshot", "", "If-None-Match", tag).okStream(); again.header.Get("ETag") == tag {
+		t.Error("another roster has the same ETag")
+	}
+}
+
+func TestAnAgentIsAskedToComeBackAtATimeOfItsOwn(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	f := h.feed()
+	h.server.Drain()
+	for range 20 {
+		a := h.sync("changes", query(f.at, "&wait=9h"))
+		if after, err := strconv.Atoi(a.header.Get("Retry-After")); a.status != 503 || err != nil || after < 1 || after > 2 {
+			t.Errorf("%d, Retry-After %q", a.status, a.header.Get("Retry-After"))
+		}
+	}
+}
+
+// reads counts the looks at tokens.
+type reads struct {
+	scimserver.Store
+	tokens atomic.Int64
+}
+
+type readsView struct {
+	scimserver.View
+	r *reads
+}
+
+func (r *reads) View(ctx context.Context, fn func(scimserver.View) error) error {
+	return r.Store.View(ctx, func(v scimserver.View) error { return fn(readsView{v, r}) })
+}
+
+func (v readsView) Token(id string) (scimserver.Token, error) {
+	v.r.tokens.Add(1)
+	return v.View.Token(id)
+}
+
+func TestManyAgentsThatWakeAtOnceLookUpTheirTokenTogether(t *testing.T) {
+	t.Parallel()
+	var r *reads
+	h := open(t, func(c *scimserver.Config) {
+		r = &reads{Store: c.Store}
+		c.Store, c.TokenLife = r, 300*time.Millisecond
+	})
+	start := h.feed()
+	var all []<-chan *http.Response
+	for range 200 {
+		all = append(all, h.poll(context.Background(), start.at))
+	}
+	h.newUser("ada")
+	before := r.tokens.Load()
+	h.newUser("bob")
+	for _, answers := range all {
+		if status, _ := received(t, answers); status != 200 {
+			t.Errorf("status %d", status)
+		}
+	}
+	if n := r.tokens.Load() - before; n > 20 { // a look each 300 ms
+		t.Errorf("%d looks", n)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -114,6 +115,9 @@ type Server struct {
 	scans   places              // for lists that no index serves
 	bodies  *semaphore.Weighted // the bytes of requests that are being worked on
 	streams chan struct{}       // holds one element for each snapshot being sent
+	crowd   crowd
+	waiting atomic.Int64 // long polls
+	drained atomic.Int64 // those that Drain ended
 	deltas  deltas
 	rates   rates
 	tokens  tokenCache
@@ -141,9 +145,9 @@ func New(cfg Config) (*Server, error) {
 		hashing: make(places, max(1, runtime.NumCPU()-1)),
 		scans:   make(places, 2),
 		bodies:  semaphore.NewWeighted(max(bodyBudget, cfg.MaxBody)),
-		streams: make(chan struct{}, 4),
+		streams: make(chan struct{}, maxStreams),
 		rates:   rates{limit: rate.Limit(cfg.RateLimit), burst: cfg.RateBurst, byToken: map[string]*rate.Limiter{}},
-		tokens:  tokenCache{life: cfg.TokenLife, known: map[string]knownToken{}},
+		tokens:  tokenCache{life: cfg.TokenLife, known: map[string]*knownToken{}},
 		fleet:   fleet{moved: make(chan struct{}, 1), known: map[string]*seenNode{}},
 		now:     cfg.Now,
 	}
@@ -157,7 +161,10 @@ func New(cfg Config) (*Server, error) {
 }
 
 // Drain ends the long polls, so that a graceful shutdown need not wait for them.
-func (s *Server) Drain() { s.drain() }
+func (s *Server) Drain() {
+	s.drained.Store(s.waiting.Load())
+	s.drain()
+}
 
 // writeTime is how long a client may take to read an answer, or of a long one
 // the next part.

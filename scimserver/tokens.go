@@ -141,8 +141,8 @@ func ForeignToken(name string, scope Scope, text string, now time.Time) (Token, 
 type tokenCache struct {
 	life  time.Duration
 	mu    sync.Mutex
-	known map[string]knownToken // by id
-	used  map[string]time.Time  // by id; since it was last written down
+	known map[string]*knownToken // by id
+	used  map[string]time.Time   // by id; since it was last written down
 }
 
 // use remembers that a token was used. It is written down later, many uses at once.
@@ -164,29 +164,47 @@ func (c *tokenCache) takeUsed() map[string]time.Time {
 	return used
 }
 
+// knownToken is what one look into the store found, shared by all who ask at
+// that moment: 10,000 agents that a change wakes cost one read.
 type knownToken struct {
-	Token
 	until time.Time
+	once  sync.Once
+	token Token
+	err   error
 }
 
-func (c *tokenCache) find(ctx context.Context, s Store, id string, now time.Time) (t Token, err error) {
-	c.mu.Lock()
-	k, ok := c.known[id]
-	c.mu.Unlock()
-	if ok && now.Before(k.until) {
-		return k.Token, nil
+func (c *tokenCache) find(ctx context.Context, s Store, id string, now time.Time) (Token, error) {
+	if c.life <= 0 {
+		return readToken(ctx, s, id)
 	}
+	c.mu.Lock()
+	k := c.known[id]
+	own := k == nil || !now.Before(k.until)
+	if own {
+		k = &knownToken{until: now.Add(c.life)}
+		c.known[id] = k
+	}
+	c.mu.Unlock()
+	// What others wait for, too, does not end with this request.
+	k.once.Do(func() { k.token, k.err = readToken(context.WithoutCancel(ctx), s, id) })
+	if k.err == nil {
+		return k.token, nil
+	}
+	c.mu.Lock()
+	if c.known[id] == k {
+		delete(c.known, id)
+	}
+	c.mu.Unlock()
+	if own {
+		return k.token, k.err
+	}
+	return readToken(ctx, s, id) // what others found may be from before the token was made
+}
+
+func readToken(ctx context.Context, s Store, id string) (t Token, err error) {
 	err = s.View(ctx, func(v View) (err error) {
 		t, err = v.Token(id)
 		return err
 	})
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case err != nil:
-		delete(c.known, id)
-	case c.life > 0:
-		c.known[id] = knownToken{t, now.Add(c.life)}
-	}
 	return t, err
 }
