@@ -117,7 +117,7 @@ func (c changes) members(added, removed []string) {
 func accountEvent(action string, c changes, ch ledger.Change) Event {
 	c.account(ch)
 	a := ch.After
-	return Event{Action: action, Subject: a.ID, Name: a.Name, UID: a.UID, GID: a.GID, Changes: c.encode()}
+	return Event{Action: action, Subject: a.ID, Name: a.Name, UID: a.UID, GID: a.GID, Changes: c.encode(), Loss: lossOf(action, ch)}
 }
 
 // groupEvent is the event of a change of a group, which may be gone.
@@ -166,6 +166,7 @@ func RestoreEvent(before, after roster.Account, actor string, now time.Time) Eve
 		e = accountEvent("user.forgotten", changes{}, ledger.Change{Before: before})
 		e.Subject, e.Name, e.UID, e.GID = before.ID, before.Name, before.UID, before.GID
 	}
+	e.Loss = LossNone // no provider took it
 	e.Actor, e.At = actor, now.UTC().Truncate(time.Millisecond)
 	return e
 }

@@ -40,6 +40,9 @@ func (c *call) bulk() error {
 	if err := c.spend(max(1, len(ops))); err != nil {
 		return err
 	}
+	if err := c.admitBulk(ops); err != nil {
+		return err
+	}
 	b := &bulkRun{call: c, ops: ops, byID: map[string]*bulkOp{}, failOnErrors: failOnErrors}
 	for _, op := range ops {
 		if op.method != http.MethodPost { // it refers to what is there
@@ -148,7 +151,7 @@ func (b *bulkRun) apply(op *bulkOp) (outcome, error) {
 		return outcome{}, err
 	}
 	body, _ := data.(map[string]any)
-	o := &operation{Server: b.Server, ctx: b.r.Context(), h: op.h, actor: "token " + b.token.Name, id: id, ifMatch: op.version}
+	o := &operation{Server: b.Server, ctx: b.r.Context(), h: op.h, actor: "token " + b.token.Name, id: id, ifMatch: op.version, provider: true, admitted: true}
 	if id != "" {
 		op.done["location"] = b.location(op.h.typ, id)
 	}

@@ -111,7 +111,7 @@ func (c *call) authorize() error {
 }
 
 func (c *call) serveResources(h *handlers, id string) error {
-	o := &operation{Server: c.Server, ctx: c.r.Context(), h: h, actor: "token " + c.token.Name, id: id, ifMatch: c.r.Header.Get("If-Match")}
+	o := &operation{Server: c.Server, ctx: c.r.Context(), h: h, actor: "token " + c.token.Name, id: id, ifMatch: c.r.Header.Get("If-Match"), provider: true}
 	write := func(do func(*operation, map[string]any) (outcome, error)) error {
 		body, err := c.body()
 		if err != nil {
@@ -402,8 +402,13 @@ func (c *call) fail(err error) {
 
 // told is what a client is told of an error.
 func (c *call) told(err error) (e *scim.Error) {
+	var fuse *errFuse
 	switch {
 	case errors.As(err, &e):
+	case errors.As(err, &fuse):
+		c.tellFuse(fuse, c.token.Name)
+		c.w.Header().Set("Retry-After", strconv.Itoa(int(fuseRetry.Seconds())))
+		e = scim.Errorf(http.StatusServiceUnavailable, "", "%v", fuse)
 	case errors.Is(err, ErrClosed), errors.Is(err, errNoPlace):
 		c.w.Header().Set("Retry-After", "2")
 		e = scim.Errorf(http.StatusServiceUnavailable, "", "%v", err)

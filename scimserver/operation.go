@@ -29,6 +29,9 @@ type operation struct {
 	ifMatch string
 	// newID is the id that a new resource gets; empty: one that is made for it.
 	newID string
+	// provider: what it takes from users counts for the fuse, which may refuse
+	// it unless it is admitted.
+	provider, admitted bool
 }
 
 // outcome is what an operation came to.
@@ -170,6 +173,14 @@ func (o *operation) update(fn func(tx Tx) (Event, error)) error {
 	err := o.store.Update(o.ctx, func(tx Tx) (err error) {
 		if e, err = fn(tx); err != nil || e.Action == "" {
 			return err
+		}
+		if !o.provider {
+			e.Loss = LossNone
+		} else if !o.admitted {
+			// The last thing that can fail: what fn did is undone as a whole.
+			if err := o.checkFuse(tx, e); err != nil {
+				return err
+			}
 		}
 		return record(tx, &e, o.actor, o.moment())
 	})

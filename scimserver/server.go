@@ -58,6 +58,8 @@ type Config struct {
 	// NodeOfflineAfter is how long a node may not have been seen before it counts
 	// as offline, 2 min at least, default 5 min.
 	NodeOfflineAfter time.Duration
+	// Fuse bounds what providers may take; the zero one does not.
+	Fuse FuseConfig
 }
 
 func (c *Config) setDefaults() error {
@@ -89,6 +91,9 @@ func (c *Config) setDefaults() error {
 	}
 	if u, err := url.Parse(c.BaseURL); c.BaseURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "") {
 		return fmt.Errorf("base-url %q is not a URL such as https://pwb.example", c.BaseURL)
+	}
+	if err := c.Fuse.check(); err != nil {
+		return err
 	}
 	if c.NodeOfflineAfter < 2*time.Minute {
 		return fmt.Errorf("node-offline-after is %v, which is below 2m: nodes that wait for changes would count as offline", c.NodeOfflineAfter)
@@ -122,9 +127,12 @@ type Server struct {
 	rates   rates
 	tokens  tokenCache
 	fleet   fleet
+	users   userCount
 	now     func() time.Time
 	ending  context.Context // ends when Drain is called
 	drain   context.CancelFunc
+
+	fuseTold lastTime // when a refusal by the fuse was logged, or would have been
 }
 
 // New returns a server on cfg.Store, or says what is wrong with cfg.

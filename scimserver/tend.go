@@ -100,6 +100,7 @@ func (s *Server) tendLedger(ctx context.Context) error {
 			}
 			for _, d := range done {
 				e := accountEvent(d.Action, changes{}, d.Change)
+				e.Loss = LossNone // no provider took it
 				if err := record(tx, &e, "server", s.moment()); err != nil {
 					return err
 				}

@@ -57,6 +57,10 @@ type config struct {
 
 	NodeOfflineAfter time.Duration `mapstructure:"node-offline-after"`
 
+	FuseWindow  time.Duration `mapstructure:"fuse-window"`
+	FuseCount   int           `mapstructure:"fuse-count"`
+	FusePercent int           `mapstructure:"fuse-percent"`
+
 	LogLevel  string `mapstructure:"log-level"`
 	LogFormat string `mapstructure:"log-format"`
 }
@@ -93,6 +97,9 @@ func addKeys(f *pflag.FlagSet) {
 	f.Int("max-page-size", 1000, "most `resources` in a list")
 	f.Float64("rate-limit", 500, "SCIM `operations` a second that a token may make; 0 is no limit")
 	f.Int("rate-burst", 2000, "SCIM `operations` that a token may make at once")
+	f.Duration("fuse-window", time.Hour, "`time` for which the users count whom providers locked or deleted: when they are more than fuse-count and fuse-percent, further such requests are refused; 0: never")
+	f.Int("fuse-count", 50, "`users` whom providers may lock or delete within fuse-window, whatever their share; 0: no bound")
+	f.Int("fuse-percent", 20, "share of all users, in `percent`, that providers may lock or delete within fuse-window; 0: no bound")
 	f.Duration("node-offline-after", 5*time.Minute, "`time` after which a node that was not seen counts as offline, 2m or more")
 	settings.LogFlags(f)
 }
@@ -150,6 +157,7 @@ func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.L
 		RateBurst:   c.RateBurst,
 
 		NodeOfflineAfter: c.NodeOfflineAfter,
+		Fuse:             scimserver.FuseConfig{Window: c.FuseWindow, Count: c.FuseCount, Percent: c.FusePercent},
 	})
 }
 
