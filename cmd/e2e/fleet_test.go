@@ -32,6 +32,11 @@ import (
 const bareServer = "PWB_TEST_BARE_SERVER"
 
 func init() {
+	// Tests lock and delete users by the hundred: their servers have no fuse,
+	// unless a flag says otherwise.
+	if err := os.Setenv("PWB_FUSE_WINDOW", "0"); err != nil {
+		panic(err)
+	}
 	if os.Getenv(bareServer) == "" {
 		return
 	}
@@ -88,6 +93,25 @@ func startBare(t testing.TB, cert, key string) (address string, pid int) {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(line), cmd.Process.Pid
+}
+
+// TestTheServersFuseIsSetByItsKeys drives the fuse of the real server.
+func TestTheServersFuseIsSetByItsKeys(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "--fuse-window", "1h", "--fuse-count", "2", "--fuse-percent", "20")
+	ids := r.push(t, 1, 5, "user")
+	for i, want := range []int{http.StatusNoContent, http.StatusNoContent, http.StatusServiceUnavailable} {
+		if _, err := r.scim.Want(t.Context(), want, http.MethodDelete, "/Users/"+ids[i], nil); err != nil {
+			t.Error(err)
+		}
+	}
+	keys := []string{"--data-dir", r.server.DataDir, "--fuse-window", "1h", "--fuse-count", "2"}
+	if out, err := bin.Command(t.Context(), "pwb-server", append([]string{"fuse", "release"}, keys...)...).CombinedOutput(); err != nil {
+		t.Fatalf("fuse release: %v\n%s", err, out)
+	}
+	if _, err := r.scim.Want(t.Context(), http.StatusNoContent, http.MethodDelete, "/Users/"+ids[2], nil); err != nil {
+		t.Error(err)
+	}
 }
 
 // waiter is an agent that does no more than wait.
