@@ -24,7 +24,7 @@ func (h *house) agent(node string, rendered roster.Position, what, query string)
 }
 
 // nodes are the nodes that commands see, by name.
-func (h *house) nodes() map[string]scimserver.NodeRecord {
+func (h *house) fleet() map[string]scimserver.NodeRecord {
 	h.t.Helper()
 	all := map[string]scimserver.NodeRecord{}
 	err := h.server.Operator("test").Nodes(context.Background(), func(n scimserver.NodeRecord) error {
@@ -35,13 +35,6 @@ func (h *house) nodes() map[string]scimserver.NodeRecord {
 		h.t.Fatal(err)
 	}
 	return all
-}
-
-func (h *house) tend() {
-	h.t.Helper()
-	if err := h.server.TendOnce(context.Background()); err != nil {
-		h.t.Fatal(err)
-	}
 }
 
 func TestNodesAreListedWithWhatTheirRequestsSay(t *testing.T) {
@@ -59,11 +52,11 @@ func TestNodesAreListedWithWhatTheirRequestsSay(t *testing.T) {
 	h.agent("elsewhere", elsewhere, "changes", query(at, ""))
 	h.agent("", at, "changes", query(at, ""))
 	h.sync("changes", query(at, ""), "Pwb-Node", "odd", "Pwb-Position", "nonsense", "Pwb-Version", strings.Repeat("v", 300))
-	if got := h.nodes(); len(got) != 0 {
+	if got := h.fleet(); len(got) != 0 {
 		t.Errorf("requests are written down one by one: %v", got)
 	}
 	h.tend()
-	got := h.nodes()
+	got := h.fleet()
 	lag := func(name string) string {
 		if l := got[name].Lag; l != nil {
 			return fmt.Sprint(*l)
@@ -79,7 +72,7 @@ func TestNodesAreListedWithWhatTheirRequestsSay(t *testing.T) {
 		t.Errorf("nodes %+v", got)
 	}
 	now = now.Add(5 * time.Minute)
-	if n := h.nodes()["there"]; n.Online {
+	if n := h.fleet()["there"]; n.Online {
 		t.Errorf("after five minutes it is %+v", n)
 	}
 }
@@ -92,7 +85,7 @@ func TestANodeThatHasLostItsFilesIsNotTakenToShowThem(t *testing.T) {
 	h.tend()
 	h.agent("web", roster.Position{}, "snapshot", "")
 	h.tend()
-	if n := h.nodes()["web"]; n.Epoch != "" || n.Lag != nil {
+	if n := h.fleet()["web"]; n.Epoch != "" || n.Lag != nil {
 		t.Errorf("node %+v", n)
 	}
 }
@@ -110,13 +103,13 @@ func TestAReportSaysHowTheLastPassEnded(t *testing.T) {
 	}
 	report(`{"version":"2","quarantined":3,"result":"the disk is full"}`, 204)
 	h.tend()
-	if n := h.nodes()["web"]; n.Quarantined != 3 || n.Result != "the disk is full" || n.Epoch != at.Epoch {
+	if n := h.fleet()["web"]; n.Quarantined != 3 || n.Result != "the disk is full" || n.Epoch != at.Epoch {
 		t.Errorf("node %+v", n)
 	}
 	report(`{"version":"2","quarantined":-1}`, 400)
 	report(`{"version":"2","result":"`+strings.Repeat("x", 256)+`"}`, 400)
 	report(`{"version":"2"}`, 204) // also what an older agent says
-	if n := h.nodes()["web"]; n.Quarantined != 0 || n.Result != "" || n.Epoch != at.Epoch {
+	if n := h.fleet()["web"]; n.Quarantined != 0 || n.Result != "" || n.Epoch != at.Epoch {
 		t.Errorf("node %+v", n)
 	}
 }
@@ -159,12 +152,12 @@ func TestManySightingsAreFewUpdatesAndNoneIsLost(t *testing.T) {
 		h.agent(fmt.Sprint("node", i), at, "changes", query(at, ""))
 	}
 	u.set(errors.New("the disk is full"))
-	if err := h.server.TendOnce(t.Context()); err == nil || len(h.nodes()) != 0 {
-		t.Errorf("%v, and %d nodes", err, len(h.nodes()))
+	if err := h.server.TendOnce(t.Context()); err == nil || len(h.fleet()) != 0 {
+		t.Errorf("%v, and %d nodes", err, len(h.fleet()))
 	}
 	before := u.set(nil)
 	h.tend()
-	if got := len(h.nodes()); got != 600 {
+	if got := len(h.fleet()); got != 600 {
 		t.Errorf("%d nodes", got)
 	}
 	if n := u.set(nil) - before; n > 4 {
@@ -190,7 +183,7 @@ func TestAPositionReachesTheStoreWithinSeconds(t *testing.T) {
 		began := time.Now()
 		h.agent("web", at, "changes", query(at, ""))
 		tick := time.NewTicker(20 * time.Millisecond)
-		for n := h.nodes()["web"]; n.Lag == nil || *n.Lag != 0; n = h.nodes()["web"] {
+		for n := h.fleet()["web"]; n.Lag == nil || *n.Lag != 0; n = h.fleet()["web"] {
 			if <-tick.C; time.Since(began) > patience {
 				t.Fatal("the store never hears of it")
 			}
@@ -208,7 +201,7 @@ func TestAStartWritesDownOnlyNodesThatStandElsewhere(t *testing.T) {
 	at := h.feed().at
 	h.agent("web", at, "changes", query(at, ""))
 	h.tend()
-	seen := h.nodes()["web"].Seen
+	seen := h.fleet()["web"].Seen
 	other, err := scimserver.New(scimserver.Config{Store: h.store, Now: func() time.Time { return seen.Add(time.Hour) }})
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +209,7 @@ func TestAStartWritesDownOnlyNodesThatStandElsewhere(t *testing.T) {
 	if err := other.TendOnce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := h.nodes()["web"]; !n.Seen.Equal(seen) {
+	if n := h.fleet()["web"]; !n.Seen.Equal(seen) {
 		t.Errorf("a start alone made it %v", n.Seen)
 	}
 }

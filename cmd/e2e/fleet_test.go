@@ -32,11 +32,6 @@ import (
 const bareServer = "PWB_TEST_BARE_SERVER"
 
 func init() {
-	// Tests lock and delete users by the hundred: their servers have no fuse,
-	// unless a flag says otherwise.
-	if err := os.Setenv("PWB_FUSE_WINDOW", "0"); err != nil {
-		panic(err)
-	}
 	if os.Getenv(bareServer) == "" {
 		return
 	}

@@ -96,7 +96,7 @@ func (r *rig) start(t testing.TB, store, listen string, flags ...string) {
 	t.Helper()
 	// Not t.Context: the server outlives it and is stopped below.
 	s, err := harness.StartServer(context.Background(), bin, filepath.Join(r.dir, store), listen,
-		append([]string{"--password-hash-rounds", "5000", "--rate-limit", "0"}, flags...)...)
+		append([]string{"--password-hash-rounds", "5000", "--rate-limit", "0", "--fuse-window", "0"}, flags...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
