@@ -34,7 +34,7 @@ const (
 type Store struct {
 	write, read *sql.DB
 	jobs        chan *job
-	readers     chan *conn
+	readers     chan *conn // nil stands for one that is opened when it is needed
 
 	quit chan struct{} // closed by Close
 	done sync.WaitGroup
@@ -105,11 +105,7 @@ func (s *Store) start(ctx context.Context) (err error) {
 	}
 	s.readers = make(chan *conn, 8+2*runtime.NumCPU())
 	for range cap(s.readers) {
-		c, err := open(s.read)
-		if err != nil {
-			return err
-		}
-		s.readers <- c
+		s.readers <- nil
 	}
 	watch, err := open(s.read)
 	if err != nil {
@@ -186,6 +182,13 @@ func (s *Store) View(ctx context.Context, fn func(scimserver.View) error) (err e
 		return scimserver.ErrClosed
 	}
 	defer func() { s.readers <- c }()
+	if c == nil {
+		// Not ctx: the connection outlives the caller.
+		if c, err = newConn(context.WithoutCancel(ctx), s.read); err != nil {
+			c = nil
+			return fmt.Errorf("open the store for reading: %w", err)
+		}
+	}
 	if _, err := c.exec("BEGIN"); err != nil {
 		return fmt.Errorf("begin to read: %w", err)
 	}
@@ -246,7 +249,9 @@ func (s *Store) Close() error {
 		s.done.Wait()
 		var errs []error
 		for range cap(s.readers) {
-			errs = append(errs, (<-s.readers).close())
+			if c := <-s.readers; c != nil {
+				errs = append(errs, c.close())
+			}
 		}
 		errs = append(errs, s.read.Close(), s.write.Close())
 		if err := errors.Join(errs...); err != nil {
