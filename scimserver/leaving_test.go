@@ -364,3 +364,21 @@ func TestWhatDoesNotSpeakOfTheEndKeepsIt(t *testing.T) {
 		t.Errorf("account %+v", a)
 	}
 }
+
+func TestAChangedRetentionCountsForThoseWhoLeftBefore(t *testing.T) {
+	t.Parallel()
+	clock := newHours()
+	h := open(t, clock.rule) // no retention: for ever
+	ada := h.newUser("ada")
+	h.do("DELETE", "/Users/"+ada, "").ok(204)
+	clock.pass(40 * day)
+	h.tend()
+	if !h.account(ada).Locked {
+		t.Error("the account is open")
+	}
+	h.again(clock.rule, func(c *scimserver.Config) { c.Ledger.Retention = 30 * day })
+	h.tend()
+	if _, there := h.feed().rows["a/"+ada]; there {
+		t.Error("the account outlived a retention that was set after it left")
+	}
+}

@@ -126,11 +126,13 @@ type Server struct {
 	deltas  deltas
 	rates   rates
 	tokens  tokenCache
-	fleet   fleet
-	users   userCount
-	now     func() time.Time
-	ending  context.Context // ends when Drain is called
-	drain   context.CancelFunc
+	// scheduled is set when what is due follows the configuration.
+	scheduled atomic.Bool
+	fleet     fleet
+	users     userCount
+	now       func() time.Time
+	ending    context.Context // ends when Drain is called
+	drain     context.CancelFunc
 
 	fuseTold lastTime // when a refusal by the fuse was logged, or would have been
 }

@@ -57,6 +57,25 @@ func (s *Server) Tend(ctx context.Context) {
 	}
 }
 
+// reschedule follows changes of the configuration since the last start, once.
+func (s *Server) reschedule(ctx context.Context) error {
+	if s.scheduled.Load() {
+		return nil
+	}
+	changed := 0
+	err := s.store.Update(ctx, func(tx Tx) (err error) {
+		changed, err = s.ledger.Reschedule(tx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("set anew what is due: %w", err)
+	}
+	if s.scheduled.Store(true); changed > 0 {
+		s.log.Info("what is due of subjects was set anew, as the configuration says", "subjects", changed)
+	}
+	return nil
+}
+
 func (s *Server) readLocal(ctx context.Context) {
 	if s.cfg.ReadLocal == nil {
 		return
@@ -72,7 +91,7 @@ func (s *Server) readLocal(ctx context.Context) {
 // TendOnce does what is due now. It is also what to call before the end, so that
 // the last uses of tokens and sightings of nodes are written down.
 func (s *Server) TendOnce(ctx context.Context) error {
-	return errors.Join(s.tend(ctx), s.readFleet(ctx), s.writeFleet(ctx, false))
+	return errors.Join(s.reschedule(ctx), s.tend(ctx), s.readFleet(ctx), s.writeFleet(ctx, false))
 }
 
 func (s *Server) tend(ctx context.Context) error {

@@ -93,6 +93,24 @@ func (l *Ledger) setHeld(tx Tx, id string, held, active bool) (Change, error) {
 	return Change{before, a}, l.put(tx, before, &a, known, s)
 }
 
+// Reschedule sets anew when something is to be done about each subject, as the
+// configuration now says. It returns how many were changed.
+func (l *Ledger) Reschedule(tx Tx) (changed int, err error) {
+	now := l.moment()
+	var others []Subject
+	err = tx.Subjects(func(s Subject) error {
+		if due := l.due(s, now); !due.Equal(s.Due) && (s.Due.IsZero() || s.Due.After(now)) { // what is due is Tend's
+			s.Due = due
+			others = append(others, s)
+		}
+		return nil
+	})
+	for _, s := range others {
+		err = errors.Join(err, tx.PutSubject(s))
+	}
+	return len(others), err
+}
+
 // Done is something that Tend did.
 type Done struct {
 	// Action is "user.alias-ended", "user.ended" or "user.buried".
