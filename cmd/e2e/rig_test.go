@@ -19,6 +19,9 @@ import (
 var bin harness.Bin
 
 func TestMain(m *testing.M) {
+	if os.Getenv(gaugeEnv) != "" {
+		os.Exit(gauge(os.Args[1:]))
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "pwb-e2e-")
 		if err != nil {
