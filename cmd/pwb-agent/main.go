@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 	}
 	run := runCommand()
-	root.AddCommand(syncCommand(), planCommand(), explainCommand(), run, settings.KeysCommand(run))
+	root.AddCommand(syncCommand(), planCommand(), explainCommand(), statusCommand(), run, settings.KeysCommand(run))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

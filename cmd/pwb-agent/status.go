@@ -1,0 +1,120 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"pwb/syncer"
+)
+
+func statusCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say how this node's files stand, from what the last passes left",
+		Long: `Say which position of the roster this node's files show, when that was, what
+failed since, what the fuse holds back and what is quarantined. The server is not
+asked, and nothing is written.
+
+Exit status: 0 all is well, or only single entries are quarantined; 1 the last pass
+failed, nothing was rendered yet, or the state cannot be read; 3 the fuse holds a
+change back.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadFiles(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			st, err := syncer.ReadState(cfg.StateDir)
+			if err != nil {
+				return err
+			}
+			if cfg.JSON {
+				st.Complete = nil // the syncer's own
+				out := json.NewEncoder(cmd.OutOrStdout())
+				out.SetEscapeHTML(false)
+				err = out.Encode(st)
+			} else {
+				err = showStatus(cmd.OutOrStdout(), st)
+			}
+			if err != nil {
+				return err
+			}
+			return verdict(st)
+		},
+	}
+	addFlags(cmd.Flags())
+	cmd.Flags().Bool("json", false, "print one object for programs")
+	return cmd
+}
+
+// verdict is what the exit status follows from.
+func verdict(st syncer.State) error {
+	switch {
+	case st.Stopped != nil:
+		return stopped{fmt.Errorf("the fuse holds change %d back", st.Stopped.Position.Seq)}
+	case st.LastError != "":
+		return errors.New("the last pass failed")
+	case st.Rendered == nil:
+		return errors.New("nothing was rendered yet")
+	}
+	return nil
+}
+
+func showStatus(out io.Writer, st syncer.State) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%s:\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	if st.Rendered == nil {
+		line("files", "nothing was rendered yet: run pwb-agent sync")
+	} else {
+		line("files", "show change %d of %s, found right or written %s", st.Rendered.Seq, st.Rendered.Epoch, when(st.LastRender))
+	}
+	line("last change taken", "%s", when(st.LastPull))
+	if st.LastError == "" {
+		line("last pass", "went well")
+	} else {
+		line("last pass", "failed, since %s: %s", when(st.LastErrorSince), oneLine(st.LastError))
+	}
+	if s := st.Stopped; s != nil {
+		line("fuse", "holds change %d back since %s: of %d accounts it would remove %d, lock %d, renumber %d", s.Position.Seq, when(s.Since), s.Before, s.Removed, s.Locked, s.Renumbered)
+		line("", "look at it with pwb-agent plan; let it through with pwb-agent sync --accept-change %d", s.Position.Seq)
+	}
+	line("quarantined", "%d", st.QuarantinedCount)
+	for _, q := range st.Quarantined[:min(len(st.Quarantined), maxShown)] {
+		line("", "%q: %s", q.Name, oneLine(q.Reason))
+	}
+	if more := st.QuarantinedCount - maxShown; more > 0 {
+		line("", "and %d more; --json lists up to a thousand", more)
+	}
+	line("since the beginning", "%d snapshots, %d of them to heal, and %d deltas", st.Snapshots, st.Heals, st.Deltas)
+	return w.Flush()
+}
+
+// maxShown is how many quarantined entries are shown to people.
+const maxShown = 20
+
+// oneLine is a text without what could move the cursor.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
+}
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 UTC")
+}
