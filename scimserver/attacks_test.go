@@ -173,3 +173,22 @@ func TestATokenFileThatIsNoFileIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatAnImportLocksDoesNotCountForTheFuse(t *testing.T) {
+	t.Parallel()
+	h := open(t, func(c *scimserver.Config) { c.Fuse = smallFuse })
+	var accounts []ledger.Import
+	var hashes []scimserver.Hash
+	for i := range 20 {
+		name := fmt.Sprint("old", i)
+		accounts = append(accounts, ledger.Import{Name: name, UID: uint32(5000 + i)})
+		hashes = append(hashes, scimserver.Hash{Name: name, Hash: "$6$salt$hash", Locked: true})
+	}
+	if _, err := h.steward().ImportAccounts(t.Context(), accounts, nil); err != nil {
+		t.Fatal(err)
+	}
+	if set, err := h.steward().ImportHashes(t.Context(), hashes, nil); err != nil || len(set) != 20 {
+		t.Fatalf("%d were set, %v", len(set), err)
+	}
+	h.do("DELETE", "/Users/"+h.newUser("ada"), "").ok(204)
+}

@@ -2,6 +2,7 @@ package scimserver
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -143,6 +144,31 @@ func record(tx Tx, e *Event, actor string, now time.Time) error {
 	e.Actor, e.At = actor, now
 	if err := tx.Record(*e); err != nil {
 		return fmt.Errorf("write the audit log: %w", err)
+	}
+	return nil
+}
+
+// deeds runs fn in the store for what no provider asks for: the events that fn
+// reports become part of the audit log under actor's name, none of them counts
+// for the fuse, and the log hears of them when they are committed.
+func (s *Server) deeds(ctx context.Context, actor string, fn func(tx Tx, did func(Event) error) error) error {
+	var events []Event
+	err := s.store.Update(ctx, func(tx Tx) error {
+		events = nil
+		return fn(tx, func(e Event) error {
+			e.Loss = LossNone
+			if err := record(tx, &e, actor, s.moment()); err != nil {
+				return err
+			}
+			events = append(events, e)
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		s.logEvent(e)
 	}
 	return nil
 }

@@ -29,12 +29,12 @@ const maxStream = 10 * time.Minute
 const StreamType = "application/x-ndjson"
 
 // forNodes lets agents alone through: the feed holds password hashes.
-func (s *Server) forNodes(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+func (s *Server) forNodes(h func(http.ResponseWriter, *http.Request, Token) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		_, err := s.authenticate(r, ScopeNodeAdmin)
+		token, err := s.authenticate(r, ScopeNodeAdmin)
 		if err == nil {
 			s.seen(r)
-			err = h(w, r)
+			err = h(w, r, token)
 		}
 		if err == nil {
 			return
@@ -79,7 +79,7 @@ func nodeName(r *http.Request) string {
 // serveChanges is GET /sync/v1/changes?epoch=E&after=S&sum=H&wait=30s: the delta
 // after that position, as soon as there is one; 204 when the wait ends before,
 // 410 when the position is not one to continue from.
-func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request, _ Token) error {
 	q := r.URL.Query()
 	after, err := roster.ParsePosition(q.Get("epoch") + "/" + q.Get("after") + "/" + q.Get("sum"))
 	if err != nil {
@@ -189,7 +189,7 @@ func hasSnapshot(r *http.Request, at roster.Position) bool {
 
 // serveSnapshot is GET /sync/v1/snapshot: the whole roster. Its ETag is the
 // position: to whom has it already, 304 says so without taking a place.
-func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request, _ Token) error {
 	if r.Header.Get("If-None-Match") != "" {
 		has := false
 		err := s.store.View(r.Context(), func(v View) error {

@@ -65,11 +65,7 @@ func (r *report) check() error {
 
 // serveNode is POST /sync/v1/node: 204. The numbers and names that the node uses
 // by itself are given to nobody from now on.
-func (s *Server) serveNode(w http.ResponseWriter, r *http.Request) error {
-	token, err := s.authenticate(r, ScopeNodeAdmin)
-	if err != nil {
-		return err
-	}
+func (s *Server) serveNode(w http.ResponseWriter, r *http.Request, token Token) error {
 	name := nodeName(r)
 	if name == "" || !plainText(name) {
 		return &badRequest{"a report needs the node's name in the header Pwb-Node"}
@@ -91,8 +87,7 @@ func (s *Server) serveNode(w http.ResponseWriter, r *http.Request) error {
 		return &badRequest{err.Error()}
 	}
 	taken := 0
-	var e Event
-	err = s.store.Update(r.Context(), func(tx Tx) error {
+	err = s.deeds(r.Context(), "token "+token.Name, func(tx Tx, did func(Event) error) error {
 		n := Node{Name: name, Version: rep.Version, Seen: s.moment(), IDs: rep.IDs, Names: rep.Names, Quarantined: rep.Quarantined, Result: rep.Result}
 		if err := tx.PutNode(n); err != nil {
 			return err
@@ -104,15 +99,13 @@ func (s *Server) serveNode(w http.ResponseWriter, r *http.Request) error {
 		if taken, err = s.ledger.Remember(tx, rep.Former); err != nil || taken == 0 {
 			return err
 		}
-		e = Event{Action: "node.remember", Name: name, Changes: changes{"entries": {nil, taken}}.encode()}
-		return record(tx, &e, "token "+token.Name, s.moment())
+		return did(Event{Action: "node.remember", Name: name, Changes: changes{"entries": {nil, taken}}.encode()})
 	})
 	if err != nil {
 		return err
 	}
 	if taken > 0 {
 		s.log.Warn("a node remembered names and numbers that the backup did not", "node", name, "entries", taken)
-		s.logEvent(e)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

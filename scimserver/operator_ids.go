@@ -69,53 +69,34 @@ func then(all []History, at time.Time) []History {
 // there already under the same name and uid is passed over. done hears how many
 // there have been. An error names the account that it is about; those before
 // stay, and the import can be repeated.
-func (o *Operator) ImportAccounts(ctx context.Context, accounts []ledger.Import, done func(n int)) (imported []roster.Account, err error) {
-	err = batches(len(accounts), done, func(from, to int) error {
-		var some []roster.Account
-		var events []Event
-		err := o.store.Update(ctx, func(tx Tx) error {
-			some, events = nil, nil
-			for _, im := range accounts[from:to] {
-				owner, err := tx.NameOwner(im.Name)
-				if err != nil {
-					return err
-				}
-				if owner.Subject != "" {
-					row, err := tx.Row(roster.AccountKey(owner.Subject))
-					if err == nil && (row.Account.UID == im.UID || im.UID == 0) {
-						continue
-					}
-				}
-				id, err := newID()
-				if err != nil {
-					return err
-				}
-				// One that a restore forgot is the same again.
-				if s, err := tx.Subject(owner.Subject); err != nil {
-					return err
-				} else if s.Readmit && s.Account != nil && (im.UID == 0 || im.UID == s.Account.UID) {
-					id, im.UID = s.ID, s.Account.UID
-				}
-				c, err := o.ledger.ImportAccount(tx, id, im)
-				if err != nil {
-					return fmt.Errorf("import %s: %w", im.Name, err)
-				}
-				e := accountEvent("user.import", changes{}, c)
-				if err := record(tx, &e, o.actor, o.moment()); err != nil {
-					return err
-				}
-				some, events = append(some, c.After), append(events, e)
-			}
-			return nil
-		})
+func (o *Operator) ImportAccounts(ctx context.Context, accounts []ledger.Import, done func(n int)) ([]roster.Account, error) {
+	return batches(ctx, o, accounts, done, func(tx Tx, im ledger.Import, did func(Event) error) (a roster.Account, ok bool, err error) {
+		owner, err := tx.NameOwner(im.Name)
 		if err != nil {
-			return err
+			return a, false, err
 		}
-		imported = append(imported, some...)
-		o.logEvents(events)
-		return nil
+		if owner.Subject != "" {
+			row, err := tx.Row(roster.AccountKey(owner.Subject))
+			if err == nil && (row.Account.UID == im.UID || im.UID == 0) {
+				return a, false, nil
+			}
+		}
+		id, err := newID()
+		if err != nil {
+			return a, false, err
+		}
+		// One that a restore forgot is the same again.
+		if s, err := tx.Subject(owner.Subject); err != nil {
+			return a, false, err
+		} else if s.Readmit && s.Account != nil && (im.UID == 0 || im.UID == s.Account.UID) {
+			id, im.UID = s.ID, s.Account.UID
+		}
+		c, err := o.ledger.ImportAccount(tx, id, im)
+		if err != nil {
+			return a, false, fmt.Errorf("import %s: %w", im.Name, err)
+		}
+		return c.After, true, did(accountEvent("user.import", changes{}, c))
 	})
-	return imported, err
 }
 
 // Hash is the password hash of an imported account.
@@ -131,57 +112,24 @@ type Hash struct {
 // are unknown, that are a provider's and have a hash, or that have all of it
 // already are passed over. It returns
 // the names of those that were set.
-func (o *Operator) ImportHashes(ctx context.Context, hashes []Hash, done func(n int)) (set []string, err error) {
-	err = batches(len(hashes), done, func(from, to int) error {
-		var some []string
-		var events []Event
-		err := o.store.Update(ctx, func(tx Tx) error {
-			some, events = nil, nil
-			for _, h := range hashes[from:to] {
-				owner, err := tx.NameOwner(h.Name)
-				if err != nil {
-					return err
-				}
-				if ok, err := hasAccount(tx, owner.Subject); err != nil || !ok {
-					if err != nil {
-						return err
-					}
-					continue
-				}
-				c, ok, err := o.ledger.SetHash(tx, owner.Subject, h.Hash, h.Locked, h.End)
-				if err != nil {
-					return fmt.Errorf("import the hash of %s: %w", h.Name, err)
-				}
-				if !ok {
-					continue
-				}
-				e := accountEvent("user.import-hash", changes{}, c)
-				if err := record(tx, &e, o.actor, o.moment()); err != nil {
-					return err
-				}
-				some, events = append(some, h.Name), append(events, e)
-			}
-			return nil
-		})
+func (o *Operator) ImportHashes(ctx context.Context, hashes []Hash, done func(n int)) ([]string, error) {
+	return batches(ctx, o, hashes, done, func(tx Tx, h Hash, did func(Event) error) (string, bool, error) {
+		owner, err := tx.NameOwner(h.Name)
 		if err != nil {
-			return err
+			return "", false, err
 		}
-		set = append(set, some...)
-		o.logEvents(events)
-		return nil
+		if ok, err := ledger.Has(tx, roster.AccountKey(owner.Subject)); err != nil || !ok {
+			return "", false, err
+		}
+		c, ok, err := o.ledger.SetHash(tx, owner.Subject, h.Hash, h.Locked, h.End)
+		if err != nil {
+			return "", false, fmt.Errorf("import the hash of %s: %w", h.Name, err)
+		}
+		if !ok {
+			return "", false, nil
+		}
+		return h.Name, true, did(accountEvent("user.import-hash", changes{}, c))
 	})
-	return set, err
-}
-
-func hasAccount(v View, id string) (bool, error) {
-	if id == "" {
-		return false, nil
-	}
-	_, err := v.Row(roster.AccountKey(id))
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // ImportedGroup is a group with the names of its members.
@@ -194,81 +142,58 @@ type ImportedGroup struct {
 // ImportGroups brings groups in; members that are no accounts, or have left, are left out. One
 // that is there already under the same name and gid is passed over, but for
 // members that it lacks while no provider says who they are.
-func (o *Operator) ImportGroups(ctx context.Context, groups []ImportedGroup, done func(n int)) (imported []roster.Group, err error) {
-	err = batches(len(groups), done, func(from, to int) error {
-		var some []roster.Group
-		var events []Event
-		err := o.store.Update(ctx, func(tx Tx) error {
-			some, events = nil, nil
-			for _, g := range groups[from:to] {
-				owner, err := tx.NameOwner(g.Name)
-				if err != nil {
-					return err
-				}
-				id := owner.Subject
-				if id != "" {
-					row, err := tx.Row(roster.GroupKey(id))
-					if err == nil && (row.Group.GID == g.GID || g.GID == 0) {
-						e, err := o.addImportedMembers(tx, *row.Group, g.Members)
-						if err != nil {
-							return fmt.Errorf("import the members of group %s: %w", g.Name, err)
-						}
-						if e.Action != "" {
-							some, events = append(some, *row.Group), append(events, e)
-						}
-						continue
-					}
-				}
-				if id, err = newID(); err != nil {
-					return err
-				}
-				accounts, err := accountsNamed(tx, g.Members)
-				if err != nil {
-					return err
-				}
-				c, err := o.ledger.ImportGroup(tx, id, g.Name, g.GID, accounts)
-				if err != nil {
-					return fmt.Errorf("import the group %s: %w", g.Name, err)
-				}
-				ch := changes{}
-				ch.members(accounts, nil)
-				e := groupEvent("group.import", ch, c)
-				if err := record(tx, &e, o.actor, o.moment()); err != nil {
-					return err
-				}
-				some, events = append(some, c.After), append(events, e)
-			}
-			return nil
-		})
+func (o *Operator) ImportGroups(ctx context.Context, groups []ImportedGroup, done func(n int)) ([]roster.Group, error) {
+	return batches(ctx, o, groups, done, func(tx Tx, g ImportedGroup, did func(Event) error) (imported roster.Group, ok bool, err error) {
+		owner, err := tx.NameOwner(g.Name)
 		if err != nil {
-			return err
+			return imported, false, err
 		}
-		imported = append(imported, some...)
-		o.logEvents(events)
-		return nil
+		if owner.Subject != "" {
+			row, err := tx.Row(roster.GroupKey(owner.Subject))
+			if err == nil && (row.Group.GID == g.GID || g.GID == 0) {
+				ok, err := o.addImportedMembers(tx, *row.Group, g.Members, did)
+				if err != nil {
+					err = fmt.Errorf("import the members of group %s: %w", g.Name, err)
+				}
+				return *row.Group, ok, err
+			}
+		}
+		id, err := newID()
+		if err != nil {
+			return imported, false, err
+		}
+		accounts, err := accountsNamed(tx, g.Members)
+		if err != nil {
+			return imported, false, err
+		}
+		c, err := o.ledger.ImportGroup(tx, id, g.Name, g.GID, accounts)
+		if err != nil {
+			return imported, false, fmt.Errorf("import the group %s: %w", g.Name, err)
+		}
+		ch := changes{}
+		ch.members(accounts, nil)
+		return c.After, true, did(groupEvent("group.import", ch, c))
 	})
-	return imported, err
 }
 
-// addImportedMembers gives an imported group the members that it lacks. The event
-// has no action when there are none, or the group is a provider's.
-func (o *Operator) addImportedMembers(tx Tx, g roster.Group, names []string) (e Event, err error) {
+// addImportedMembers gives an imported group the members that it lacks. It
+// reports false when there are none, or the group is a provider's.
+func (o *Operator) addImportedMembers(tx Tx, g roster.Group, names []string, did func(Event) error) (bool, error) {
 	s, err := tx.Subject(g.ID)
 	if err != nil || s.State != ledger.Imported {
-		return e, err
+		return false, err
 	}
 	accounts, err := accountsNamed(tx, names)
 	if err != nil {
-		return e, err
+		return false, err
 	}
 	added, err := o.ledger.ImportMembers(tx, g.ID, accounts)
 	if err != nil || len(added) == 0 {
-		return e, err
+		return false, err
 	}
 	ch := changes{}
 	ch.members(added, nil)
-	e = groupEvent("group.import", ch, ledger.GroupChange{Before: g, After: g})
-	return e, record(tx, &e, o.actor, o.moment())
+	return true, did(groupEvent("group.import", ch, ledger.GroupChange{Before: g, After: g}))
 }
 
 func accountsNamed(v View, names []string) (ids []string, err error) {
@@ -277,7 +202,7 @@ func accountsNamed(v View, names []string) (ids []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		ok, err := hasAccount(v, owner.Subject)
+		ok, err := ledger.Has(v, roster.AccountKey(owner.Subject))
 		if err != nil {
 			return nil, err
 		}
@@ -292,25 +217,36 @@ func accountsNamed(v View, names []string) (ids []string, err error) {
 	return ids, nil
 }
 
-// batches calls do for parts of n, and tells done how many there have been.
-func batches(n int, done func(n int), do func(from, to int) error) error {
+// batches has one bring each of the items in, many in a transaction, and returns
+// what came of those that were brought in. It tells done how many there have
+// been. What was committed before an error stays, and is returned.
+func batches[In, Out any](ctx context.Context, o *Operator, items []In, done func(n int), one func(tx Tx, item In, did func(Event) error) (Out, bool, error)) (all []Out, err error) {
 	const size = 200
-	for from := 0; from < n; from += size {
-		to := min(from+size, n)
-		if err := do(from, to); err != nil {
-			return err
+	for from := 0; from < len(items); from += size {
+		to := min(from+size, len(items))
+		var some []Out
+		err := o.deeds(ctx, o.actor, func(tx Tx, did func(Event) error) error {
+			some = nil
+			for _, item := range items[from:to] {
+				out, ok, err := one(tx, item, did)
+				if err != nil {
+					return err
+				}
+				if ok {
+					some = append(some, out)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return all, err
 		}
+		all = append(all, some...)
 		if done != nil {
 			done(to)
 		}
 	}
-	return nil
-}
-
-func (s *Server) logEvents(events []Event) {
-	for _, e := range events {
-		s.logEvent(e)
-	}
+	return all, nil
 }
 
 // Audit calls yield for the events that match; user, if not empty, is a user's

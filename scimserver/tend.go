@@ -110,28 +110,20 @@ func (s *Server) tendLedger(ctx context.Context) error {
 		if err != nil || idle {
 			return err
 		}
-		var events []Event
-		err = s.store.Update(ctx, func(tx Tx) error {
-			events = nil
+		err = s.deeds(ctx, "server", func(tx Tx, did func(Event) error) error {
 			var done []ledger.Done
 			if done, more, err = s.ledger.Tend(tx); err != nil {
 				return err
 			}
 			for _, d := range done {
-				e := accountEvent(d.Action, changes{}, d.Change)
-				e.Loss = LossNone // no provider took it
-				if err := record(tx, &e, "server", s.moment()); err != nil {
+				if err := did(accountEvent(d.Action, changes{}, d.Change)); err != nil {
 					return err
 				}
-				events = append(events, e)
 			}
 			return nil
 		})
 		if err != nil {
 			return fmt.Errorf("do what is due: %w", err)
-		}
-		for _, e := range events {
-			s.logEvent(e)
 		}
 	}
 	return nil
