@@ -112,11 +112,8 @@ func isUser(v View, id string) (bool, error) {
 	if roster.CheckID(id) != nil {
 		return false, nil
 	}
-	switch _, err := v.Row(roster.AccountKey(id)); {
-	case err == nil:
-		return true, nil
-	case !errors.Is(err, ErrNotFound):
-		return false, err
+	if there, err := ledger.Has(v, roster.AccountKey(id)); err != nil || there {
+		return there, err
 	}
 	s, err := v.Subject(id)
 	return s.Account != nil, err
@@ -148,11 +145,8 @@ func (o *Operator) findGroup(v View, key string) (string, error) {
 		if roster.CheckID(id) != nil {
 			continue
 		}
-		switch _, err := v.Row(roster.GroupKey(id)); {
-		case err == nil:
-			return id, nil
-		case !errors.Is(err, ErrNotFound):
-			return "", err
+		if there, err := ledger.Has(v, roster.GroupKey(id)); err != nil || there {
+			return id, err
 		}
 	}
 	return "", errUnknown("group", key)
@@ -213,8 +207,8 @@ func checkRows(v View) (found []ledger.Finding, err error) {
 		}
 		n := 0
 		err := v.Members(r.ID, func(ref Ref) error {
-			switch _, err := v.Row(roster.MemberKey(r.ID, ref.ID)); {
-			case errors.Is(err, ErrNotFound):
+			switch there, err := ledger.Has(v, roster.MemberKey(r.ID, ref.ID)); {
+			case err == nil && !there:
 				found = append(found, ledger.Finding{Subject: r.ID, Problem: fmt.Sprintf("%s is a member of group %s and has no row there", ref.ID, r.Name), Advice: advice})
 			case err != nil:
 				return err

@@ -23,8 +23,6 @@ type GroupRecord struct {
 	Members     []string `json:"members,omitempty"`
 }
 
-func sortStrings(s []string) { slices.Sort(s) }
-
 // Groups calls yield for all groups that are no account's own, without the names
 // of their members.
 func (o *Operator) Groups(ctx context.Context, yield func(GroupRecord) error) error {
@@ -43,10 +41,7 @@ func (o *Operator) Groups(ctx context.Context, yield func(GroupRecord) error) er
 			if err != nil {
 				return err
 			}
-			switch _, err := v.Row(roster.AccountKey(row.Group.ID)); {
-			case err == nil:
-				return nil
-			case !errors.Is(err, ErrNotFound):
+			if own, err := ledger.Has(v, roster.AccountKey(row.Group.ID)); err != nil || own {
 				return err
 			}
 			g, err := o.groupRecord(v, *row.Group)
@@ -116,7 +111,7 @@ func (o *Operator) showGroup(v View, id string) (g GroupRecord, err error) {
 		g.Members = append(g.Members, a.Name)
 	}
 	g.Count = len(g.Members)
-	sortStrings(g.Members)
+	slices.Sort(g.Members)
 	return g, err
 }
 

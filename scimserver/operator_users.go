@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -185,7 +186,7 @@ func (o *Operator) showUser(v View, id string) (UserRecord, error) {
 			return UserRecord{}, err
 		}
 	}
-	sortStrings(u.Groups)
+	slices.Sort(u.Groups)
 	return u, nil
 }
 

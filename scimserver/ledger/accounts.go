@@ -101,20 +101,17 @@ func (l *Ledger) nameAndNumber(tx Tx, a *roster.Account, w Wish, e Entry) (err e
 	}
 	e.Name = a.Name
 	if a.UID = w.UID; w.UID != 0 {
-		if err := l.claim(tx, fieldUID, w.UID, true, false, e); err != nil {
+		if err := l.claimUID(tx, w.UID, e); err != nil {
 			return err
 		}
 	} else {
-		if a.UID, err = l.next(tx, UserSlot); err != nil {
+		if a.UID, err = l.giveNextUID(tx, e); err != nil {
 			return err
-		}
-		if err := tx.GiveUID(a.UID, e); err != nil {
-			return fmt.Errorf("give %s the uid %d: %w", a.Name, a.UID, err)
 		}
 		if w.GID == 0 { // the number is free as a gid, too
 			a.GID = a.UID
-			if err := tx.GiveGID(a.GID, e); err != nil {
-				return fmt.Errorf("give %s the gid %d: %w", a.Name, a.GID, err)
+			if err := giveGID(tx, a.GID, e); err != nil {
+				return err
 			}
 			return nil
 		}
@@ -171,8 +168,8 @@ func (l *Ledger) primaryGroup(tx Tx, a *roster.Account, gid uint32, group string
 	if group != "" && group != a.Name && !a.PrivateGroup() {
 		return l.importPrimary(tx, group, wanted)
 	}
-	if err := tx.GiveGID(wanted, e); err != nil {
-		return fmt.Errorf("give %s the gid %d: %w", a.Name, wanted, err)
+	if err := giveGID(tx, wanted, e); err != nil {
+		return err
 	}
 	if a.PrivateGroup() {
 		return nil
@@ -183,10 +180,7 @@ func (l *Ledger) primaryGroup(tx Tx, a *roster.Account, gid uint32, group string
 // sharedGroup reports whether the subject is a group with that gid and not an
 // account, whose own group is for nobody else.
 func (l *Ledger) sharedGroup(tx View, subject string, gid uint32) (bool, error) {
-	switch _, err := tx.Row(roster.AccountKey(subject)); {
-	case err == nil:
-		return false, nil
-	case !errors.Is(err, ErrNotFound):
+	if account, err := Has(tx, roster.AccountKey(subject)); err != nil || account {
 		return false, err
 	}
 	row, err := tx.Row(roster.GroupKey(subject))

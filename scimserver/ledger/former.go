@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -92,10 +91,7 @@ func (l *Ledger) bringBack(tx Tx, id string, f Former) error {
 	if name.Subject != id || uid.Subject != id || gid.Subject != id || roster.Protected(f.Name) {
 		return nil
 	}
-	switch _, err := tx.Row(roster.AccountKey(id)); {
-	case err == nil:
-		return nil
-	case !errors.Is(err, ErrNotFound):
+	if account, err := Has(tx, roster.AccountKey(id)); err != nil || account {
 		return err
 	}
 	s, err := tx.Subject(id)

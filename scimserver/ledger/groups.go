@@ -60,10 +60,7 @@ func (l *Ledger) RecognizeGroup(tx View, w GroupWish) (string, error) {
 	case s.State != Imported:
 		return "", nil
 	}
-	switch _, err := tx.Row(roster.AccountKey(s.ID)); {
-	case err == nil: // an account and its own group
-		return "", nil
-	case !errors.Is(err, ErrNotFound):
+	if account, err := Has(tx, roster.AccountKey(s.ID)); err != nil || account { // and its own group
 		return "", err
 	}
 	return s.ID, nil
@@ -101,24 +98,13 @@ func (l *Ledger) OpenGroup(tx Tx, id string, w GroupWish) (GroupChange, error) {
 	}
 	e.Name = g.Name
 	if g.GID != 0 {
-		if err := l.claim(tx, fieldGID, g.GID, false, true, e); err != nil {
+		if err := l.claimGID(tx, g.GID, e); err != nil {
 			return GroupChange{}, err
 		}
 	} else if g.GID, err = l.giveNextGID(tx, e); err != nil {
 		return GroupChange{}, err
 	}
 	return GroupChange{After: g}, tx.PutRow(roster.Row{Group: &g})
-}
-
-func (l *Ledger) giveNextGID(tx Tx, e Entry) (uint32, error) {
-	gid, err := l.next(tx, GroupSlot)
-	if err != nil {
-		return 0, err
-	}
-	if err := tx.GiveGID(gid, e); err != nil {
-		return 0, fmt.Errorf("give %s the gid %d: %w", e.Name, gid, err)
-	}
-	return gid, nil
 }
 
 func (l *Ledger) takeOver(tx Tx, known Subject, w GroupWish) (GroupChange, error) {
@@ -245,7 +231,7 @@ func (l *Ledger) SetGID(tx Tx, id string, gid uint32) (GroupChange, error) {
 	g := row.Group
 	e := Entry{Subject: id, Name: g.Name, Given: l.moment()}
 	if gid != 0 {
-		err = l.claim(tx, fieldGID, gid, false, true, e)
+		err = l.claimGID(tx, gid, e)
 	} else {
 		gid, err = l.giveNextGID(tx, e)
 	}
@@ -283,13 +269,14 @@ func (l *Ledger) setAdmin(tx Tx, account string, admin *bool) error {
 	if !*admin || l.cfg.AdminGroup == "" {
 		return tx.DropRow(roster.MemberKey(AdminGroupID, account))
 	}
-	switch _, err := tx.Row(roster.GroupKey(AdminGroupID)); {
-	case errors.Is(err, ErrNotFound):
+	there, err := Has(tx, roster.GroupKey(AdminGroupID))
+	if err != nil {
+		return err
+	}
+	if !there {
 		if _, err := l.OpenGroup(tx, AdminGroupID, GroupWish{Name: l.cfg.AdminGroup}); err != nil {
 			return fmt.Errorf("make the administrators' group: %w", err)
 		}
-	case err != nil:
-		return err
 	}
 	return tx.PutRow(roster.Row{Member: &roster.Member{GroupID: AdminGroupID, AccountID: account}})
 }

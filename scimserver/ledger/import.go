@@ -49,12 +49,9 @@ func (l *Ledger) ImportAccount(tx Tx, id string, im Import) (Change, error) {
 	}
 	a := roster.Account{ID: id, Name: im.Name, UID: im.UID, Home: cmp.Or(im.Home, path.Join(l.cfg.HomeDir, im.Name)), Shell: cmp.Or(im.Shell, l.cfg.Shell)}
 	if im.UID == 0 {
-		if a.UID, err = l.next(tx, UserSlot); err != nil {
-			return Change{}, err
-		}
-		err = tx.GiveUID(a.UID, e)
+		a.UID, err = l.giveNextUID(tx, e)
 	} else {
-		err = l.claim(tx, fieldUID, im.UID, true, false, e)
+		err = l.claimUID(tx, im.UID, e)
 	}
 	if err != nil {
 		return Change{}, err
@@ -124,7 +121,7 @@ func (l *Ledger) ImportGroup(tx Tx, id, name string, gid uint32, accounts []stri
 		if gid, err = l.giveNextGID(tx, e); err != nil {
 			return GroupChange{}, err
 		}
-	} else if err := l.claim(tx, fieldGID, gid, false, true, e); err != nil {
+	} else if err := l.claimGID(tx, gid, e); err != nil {
 		return GroupChange{}, err
 	}
 	g := roster.Group{ID: id, Name: name, GID: gid}
@@ -143,11 +140,11 @@ func (l *Ledger) ImportGroup(tx Tx, id, name string, gid uint32, accounts []stri
 // that were not.
 func (l *Ledger) ImportMembers(tx Tx, group string, accounts []string) (added []string, err error) {
 	for _, id := range accounts {
-		switch _, err := tx.Row(roster.MemberKey(group, id)); {
-		case err == nil:
-			continue
-		case !errors.Is(err, ErrNotFound):
+		switch member, err := Has(tx, roster.MemberKey(group, id)); {
+		case err != nil:
 			return nil, err
+		case member:
+			continue
 		}
 		known, err := tx.Subject(id)
 		if err != nil {
@@ -192,8 +189,8 @@ func (l *Ledger) importPrimary(tx Tx, group string, gid uint32) error {
 		return err
 	}
 	e.Name = name
-	if err := tx.GiveGID(gid, e); err != nil { // what the host has under another name, too
-		return fmt.Errorf("give %s the gid %d: %w", name, gid, err)
+	if err := giveGID(tx, gid, e); err != nil { // what the host has under another name, too
+		return err
 	}
 	if _, err = l.ImportGroup(tx, id, name, gid, nil); err != nil {
 		return err

@@ -200,7 +200,7 @@ func (l *Ledger) adopt(tx Tx, a *roster.Account, own localAccount, w Wish, e Ent
 	if err := l.giveName(tx, a.Name, e); err != nil {
 		return false, err
 	}
-	if err := tx.GiveUID(a.UID, e); err != nil {
+	if err := giveUID(tx, a.UID, e); err != nil {
 		return false, err
 	}
 	if a.Home == "" {

@@ -89,43 +89,70 @@ func CheckGivenID(number int64) error {
 	return nil
 }
 
-// claim makes a number that somebody chose the subject's: as its uid, its gid or
-// both. It fails with a Refusal when it is another's.
-func (l *Ledger) claim(tx Tx, field string, number uint32, asUID, asGID bool, e Entry) error {
+// giveNextUID and giveNextGID make the next free number the subject's.
+func (l *Ledger) giveNextUID(tx Tx, e Entry) (uint32, error) {
+	uid, err := l.next(tx, UserSlot)
+	if err != nil {
+		return 0, err
+	}
+	return uid, giveUID(tx, uid, e)
+}
+
+func (l *Ledger) giveNextGID(tx Tx, e Entry) (uint32, error) {
+	gid, err := l.next(tx, GroupSlot)
+	if err != nil {
+		return 0, err
+	}
+	return gid, giveGID(tx, gid, e)
+}
+
+func giveUID(tx Tx, uid uint32, e Entry) error {
+	if err := tx.GiveUID(uid, e); err != nil {
+		return fmt.Errorf("give %s the uid %d: %w", e.Name, uid, err)
+	}
+	return nil
+}
+
+func giveGID(tx Tx, gid uint32, e Entry) error {
+	if err := tx.GiveGID(gid, e); err != nil {
+		return fmt.Errorf("give %s the gid %d: %w", e.Name, gid, err)
+	}
+	return nil
+}
+
+// claimUID and claimGID make a number that somebody chose the subject's. They
+// fail with a Refusal when it is another's.
+func (l *Ledger) claimUID(tx Tx, uid uint32, e Entry) error {
+	owner, _, err := tx.IDOwners(uid)
+	if err := l.checkClaim(tx, fieldUID, "uid", uid, owner, err, e); err != nil {
+		return err
+	}
+	return giveUID(tx, uid, e)
+}
+
+func (l *Ledger) claimGID(tx Tx, gid uint32, e Entry) error {
+	_, owner, err := tx.IDOwners(gid)
+	if err := l.checkClaim(tx, fieldGID, "gid", gid, owner, err, e); err != nil {
+		return err
+	}
+	return giveGID(tx, gid, e)
+}
+
+// checkClaim reports why a number, which has that owner, cannot be claimed; err is
+// of looking that up.
+func (l *Ledger) checkClaim(tx View, field, what string, number uint32, owner Entry, err error, e Entry) error {
 	if err := CheckGivenID(int64(number)); err != nil {
 		return refuse(Invalid, field, "%v: choose another, or leave it out to be given one", err)
 	}
-	uid, gid, err := tx.IDOwners(number)
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("look up who owns id %d: %w", number, err)
+	case owner.Subject == e.Subject:
+		return nil
+	case owner.Subject != "":
+		return refuse(Taken, field, "%d is the %s of %s (subject %s, since %s): choose another, or leave it out to be given one", number, what, owner.Name, owner.Subject, day(owner.Given))
 	}
-	mine := true
-	for _, o := range []struct {
-		wanted bool
-		what   string
-		Entry
-	}{{asUID, "uid", uid}, {asGID, "gid", gid}} {
-		if o.wanted && o.Subject != "" && o.Subject != e.Subject {
-			return refuse(Taken, field, "%d is the %s of %s (subject %s, since %s): choose another, or leave it out to be given one", number, o.what, o.Name, o.Subject, day(o.Given))
-		}
-		mine = mine && (!o.wanted || o.Subject == e.Subject)
-	}
-	if !mine {
-		if err := l.checkOthers(tx, field, number, e.Name); err != nil {
-			return err
-		}
-	}
-	if asUID {
-		if err := tx.GiveUID(number, e); err != nil {
-			return fmt.Errorf("give %s the uid %d: %w", e.Name, number, err)
-		}
-	}
-	if asGID {
-		if err := tx.GiveGID(number, e); err != nil {
-			return fmt.Errorf("give %s the gid %d: %w", e.Name, number, err)
-		}
-	}
-	return nil
+	return l.checkOthers(tx, field, number, e.Name)
 }
 
 // checkOthers refuses a number that the server's host or a node has for somebody

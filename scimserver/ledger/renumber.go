@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"fmt"
-
 	"pwb/roster"
 )
 
@@ -19,14 +17,11 @@ func (l *Ledger) Renumber(tx Tx, id string, uid, gid uint32) (Change, error) {
 	e := Entry{Subject: id, Name: a.Name, Given: l.moment()}
 	switch {
 	case uid == 0:
-		if a.UID, err = l.next(tx, UserSlot); err != nil {
+		if a.UID, err = l.giveNextUID(tx, e); err != nil {
 			return Change{}, err
 		}
-		if err := tx.GiveUID(a.UID, e); err != nil {
-			return Change{}, fmt.Errorf("give %s the uid %d: %w", a.Name, a.UID, err)
-		}
 	case uid != a.UID:
-		if err := l.claim(tx, fieldUID, uid, true, false, e); err != nil {
+		if err := l.claimUID(tx, uid, e); err != nil {
 			return Change{}, err
 		}
 		a.UID = uid

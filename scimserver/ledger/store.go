@@ -138,6 +138,15 @@ type View interface {
 	NodeWithName(name string) (node string, err error)
 }
 
+// Has reports whether the roster has a row with that key.
+func Has(v View, key string) (bool, error) {
+	_, err := v.Row(key)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Tx changes what a View reads, as a whole or not at all.
 type Tx interface {
 	View

@@ -39,7 +39,6 @@ const (
 	fieldHome      = "homeDirectory"
 	fieldShell     = "loginShell"
 	fieldGroupName = "posixGroupName"
-	fieldDisplay   = "displayName"
 )
 
 // since is the wish without what it has in common with an earlier one: what was
