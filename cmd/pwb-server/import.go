@@ -59,12 +59,8 @@ func importPasswdCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		sources, closeAll, err := openSources(args, os.Open)
+		accounts, err := readSources(args, os.Open, func(from []transfer.Source) (*transfer.Accounts, error) { return transfer.ReadPasswd(from, rules) })
 		if err != nil {
-			return err
-		}
-		accounts, err := transfer.ReadPasswd(sources, rules)
-		if err := errors.Join(err, closeAll()); err != nil {
 			return err
 		}
 		var plan transfer.Plan
@@ -127,17 +123,16 @@ func importShadowCommand() *cobra.Command {
 	}
 	dryRun := cmd.Flags().Bool("dry-run", false, "say what would be imported, and import nothing")
 	return administer(cmd, needStore, func(ctx context.Context, j *job, args []string) error {
-		sources, closeAll, err := openSources(args, func(file string) (*os.File, error) { return openSecret(file, "hashes") })
-		if err != nil {
-			return err
-		}
-		var hashes *transfer.Hashes
-		err = j.store.View(ctx, func(v scimserver.View) (err error) {
-			known, failed := accountsKnown(v, nil)
-			hashes, err = transfer.ReadShadow(sources, known)
-			return errors.Join(err, *failed)
+		open := func(file string) (*os.File, error) { return openSecret(file, "hashes") }
+		hashes, err := readSources(args, open, func(from []transfer.Source) (hashes *transfer.Hashes, err error) {
+			err = j.store.View(ctx, func(v scimserver.View) (err error) {
+				known, failed := accountsKnown(v, nil)
+				hashes, err = transfer.ReadShadow(from, known)
+				return errors.Join(err, *failed)
+			})
+			return hashes, err
 		})
-		if err := errors.Join(err, closeAll()); err != nil {
+		if err != nil {
 			return err
 		}
 		r := report{Kind: "shadow", DryRun: *dryRun, Skipped: skipsOf(hashes.Skipped), Notes: notesOf(hashes.Notes), Imported: []entry{}, Moves: []move{}}
@@ -182,12 +177,8 @@ func importGroupCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		sources, closeAll, err := openSources(args, os.Open)
+		groups, err := readSources(args, os.Open, func(from []transfer.Source) (*transfer.Groups, error) { return transfer.ReadGroup(from, rules) })
 		if err != nil {
-			return err
-		}
-		groups, err := transfer.ReadGroup(sources, rules)
-		if err := errors.Join(err, closeAll()); err != nil {
 			return err
 		}
 		var plan transfer.GroupPlan

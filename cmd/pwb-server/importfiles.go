@@ -14,25 +14,20 @@ import (
 	"pwb/scimserver/transfer"
 )
 
-// openSources opens files that are named as [NODE=]FILE.
-func openSources(args []string, open func(file string) (*os.File, error)) (sources []transfer.Source, closeAll func() error, err error) {
-	var files []*os.File
-	closeAll = func() (err error) {
-		for _, f := range files {
-			err = errors.Join(err, f.Close())
-		}
-		return err
-	}
+// readSources opens files that are named as [NODE=]FILE, reads them all, and
+// closes them.
+func readSources[T any](args []string, open func(file string) (*os.File, error), read func([]transfer.Source) (T, error)) (all T, err error) {
+	var sources []transfer.Source
 	for _, arg := range args {
 		node, file := splitNode(arg)
 		f, err := open(file)
 		if err != nil {
-			return nil, nil, errors.Join(err, closeAll())
+			return all, err
 		}
-		files = append(files, f)
+		defer func() { err = errors.Join(err, f.Close()) }()
 		sources = append(sources, transfer.Source{Node: node, File: file, Data: f})
 	}
-	return sources, closeAll, nil
+	return read(sources)
 }
 
 // splitNode reads [NODE=]FILE. Without NODE the file's path becomes one, with a
@@ -132,13 +127,12 @@ func namelessError(accounts, names map[uint32][]string) error {
 }
 
 // groupNames reads the names that group files have for gids.
-func groupNames(args []string) (names map[uint32][]string, err error) {
-	sources, closeAll, err := openSources(args, os.Open)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, closeAll()) }()
-	names = map[uint32][]string{}
+func groupNames(args []string) (map[uint32][]string, error) {
+	return readSources(args, os.Open, namesOfGroups)
+}
+
+func namesOfGroups(sources []transfer.Source) (map[uint32][]string, error) {
+	names := map[uint32][]string{}
 	for _, s := range sources {
 		const most = 64 << 20
 		data, err := io.ReadAll(io.LimitReader(s.Data, most))
