@@ -77,26 +77,12 @@ func checkGivenName(name string) error {
 // claimName makes a name that somebody chose, and that can be a name, the
 // subject's. It fails with a Refusal when it is another's.
 func (l *Ledger) claimName(tx Tx, field, name string, e Entry) error {
-	owner, err := tx.NameOwner(name)
-	if err != nil {
-		return fmt.Errorf("look up who owns the name %s: %w", name, err)
-	}
+	why, err := l.nameTakenBy(tx, name, e.Subject)
 	switch {
-	case owner.Subject == e.Subject:
-		return nil
-	case owner.Subject != "":
-		return refuse(Taken, field, "%q is or was that of subject %s, since %s: choose another, or leave it out to be given one", name, owner.Subject, day(owner.Given))
-	case name == l.cfg.AdminGroup && e.Subject != AdminGroupID:
-		return refuse(Taken, field, "%q is the name of the administrators' group: choose another, or set admin-group", name)
-	case l.local.Load().names[name]:
-		return refuse(Taken, field, "%q is in use on the server's own host: choose another, or import that account first", name)
-	}
-	node, err := tx.NodeWithName(name)
-	if err != nil {
-		return fmt.Errorf("look up which node has the name %s: %w", name, err)
-	}
-	if node != "" {
-		return refuse(Taken, field, "%q is in use on the node %s: choose another, or import that account first", name, node)
+	case err != nil:
+		return err
+	case why != nil:
+		return refuse(Taken, field, "%q %s: choose another, or %s", name, why.reason, why.wayOut)
 	}
 	return l.giveName(tx, name, e)
 }
@@ -128,11 +114,11 @@ func (l *Ledger) takeName(tx Tx, name string, e Entry) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if why == "" {
+		if why == nil {
 			break
 		}
 		if free == 1 {
-			l.log.Warn("a name was not to be had; a number is put behind it", "name", name, "subject", e.Subject, "taken-by", why)
+			l.log.Warn("a name was not to be had; a number is put behind it", "name", name, "subject", e.Subject, "taken-by", why.by)
 		}
 		if taken = free; free < 1<<30 {
 			free *= 2
@@ -146,7 +132,7 @@ func (l *Ledger) takeName(tx Tx, name string, e Entry) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if why == "" {
+		if why == nil {
 			free = middle
 		} else {
 			taken = middle
@@ -155,27 +141,34 @@ func (l *Ledger) takeName(tx Tx, name string, e Entry) (string, error) {
 	return form(free), l.giveName(tx, form(free), e)
 }
 
-// nameTakenBy says who keeps the subject from having the name; nobody: "".
-func (l *Ledger) nameTakenBy(tx View, name, subject string) (string, error) {
-	owner, err := tx.NameOwner(name)
+// holder says who keeps a subject from having a name.
+type holder struct {
+	by             string // for the log
+	reason, wayOut string // for a refusal
+}
+
+// nameTakenBy returns who keeps the subject from having the name; nobody: nil.
+func (l *Ledger) nameTakenBy(tx View, name, subject string) (*holder, error) {
+	const importIt = "import that account first"
+	e, err := tx.NameOwner(name)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("look up who owns the name %s: %w", name, err)
-	case owner.Subject == subject:
-		return "", nil
-	case owner.Subject != "":
-		return "subject " + owner.Subject, nil
+		return nil, fmt.Errorf("look up who owns the name %s: %w", name, err)
+	case e.Subject == subject:
+		return nil, nil
+	case e.Subject != "":
+		return &holder{"subject " + e.Subject, fmt.Sprintf("is or was that of subject %s, since %s", e.Subject, day(e.Given)), "leave it out to be given one"}, nil
 	case name == l.cfg.AdminGroup && subject != AdminGroupID:
-		return "the group of administrators", nil
+		return &holder{"the group of administrators", "is the name of the administrators' group", "set admin-group"}, nil
 	case l.local.Load().names[name]:
-		return "the server's own host", nil
+		return &holder{"the server's own host", "is in use on the server's own host", importIt}, nil
 	}
 	node, err := tx.NodeWithName(name)
 	if err != nil {
-		return "", fmt.Errorf("look up which node has the name %s: %w", name, err)
+		return nil, fmt.Errorf("look up which node has the name %s: %w", name, err)
 	}
 	if node != "" {
-		node = "the node " + node
+		return &holder{"the node " + node, "is in use on the node " + node, importIt}, nil
 	}
-	return node, nil
+	return nil, nil
 }
