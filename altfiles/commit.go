@@ -190,7 +190,11 @@ func (p *Plan) settle(state, d *dir, m *manifest) error {
 		case f.gone && r != (record{}):
 			m.set(d.path, f.name, record{})
 		case r.Intended != nil:
-			m.set(d.path, f.name, record{Written: f.content()})
+			st, err := d.inspect(f.name)
+			if err != nil {
+				return err
+			}
+			m.set(d.path, f.name, record{Written: f.content(), Placed: st.mark()})
 		default:
 			continue
 		}

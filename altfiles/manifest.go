@@ -35,6 +35,9 @@ type manifest struct {
 type record struct {
 	Written  *content `json:"written,omitempty"`
 	Intended *content `json:"intended,omitempty"`
+	// Placed is the mark of the file as it was left in its place, empty when that
+	// is unknown; see Altered.
+	Placed string `json:"placed,omitempty"`
 }
 
 // content is a file's size in bytes and SHA-256 in hexadecimal digits.
