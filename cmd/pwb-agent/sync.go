@@ -2,8 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
-	"time"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -24,12 +23,11 @@ they were; 2 with --dry-run only, there is something to write; 3 the mass-change
 fuse stopped the pass and the files are as they were.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := assemble(cmd, false)
+			a, err := assemble(cmd, false)
 			if err != nil {
 				return err
 			}
-			_, err = s.Once(cmd.Context())
-			return err
+			return a.once(cmd.Context())
 		},
 	}
 	addFlags(cmd.Flags())
@@ -38,52 +36,34 @@ fuse stopped the pass and the files are as they were.`,
 	return cmd
 }
 
-func runCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "run",
-		Short: "Stay, and render every change within a moment",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := assemble(cmd, false)
-			if err != nil {
-				return err
-			}
-			err = s.Run(cmd.Context())
-			if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
-				return nil // asked to stop
-			}
-			return err
-		},
-	}
-	f := cmd.Flags()
-	addFlags(f)
-	f.Duration("wait", 30*time.Second, "`time` that a request may wait at the server for a change")
-	f.Duration("min-backoff", 500*time.Millisecond, "least `time` before a failed request is repeated")
-	f.Duration("max-backoff", time.Minute, "most `time` before a failed request is repeated")
-	f.Duration("audit", 10*time.Minute, "`time` between checks of the rendered files when nothing changes")
-	return cmd
+// agent is what the flags, the environment and the configuration describe.
+type agent struct {
+	cfg      config
+	log      *slog.Logger
+	renderer *altfiles.Renderer
+	client   *syncer.Client
+	how      syncer.Config
 }
 
 // assemble wires server, mirror and files together as the flags say; dry is
 // dry-run whatever they say.
-func assemble(cmd *cobra.Command, dry bool) (*syncer.Syncer, error) {
+func assemble(cmd *cobra.Command, dry bool) (*agent, error) {
 	flags, check, err := splitCheck(cmd.Flags())
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := load(flags)
-	if err != nil {
+	a := &agent{}
+	if a.cfg, err = load(flags); err != nil {
 		return nil, err
 	}
-	log, err := settings.NewLogger(cfg.LogLevel, cfg.LogFormat)
-	if err != nil {
+	cfg := &a.cfg
+	if a.log, err = settings.NewLogger(cfg.LogLevel, cfg.LogFormat); err != nil {
 		return nil, err
 	}
-	renderer, err := newRenderer(&cfg)
-	if err != nil {
+	if a.renderer, err = newRenderer(cfg); err != nil {
 		return nil, err
 	}
-	client, err := syncer.NewClient(syncer.ClientConfig{
+	a.client, err = syncer.NewClient(syncer.ClientConfig{
 		Server:    cfg.Server,
 		TokenFile: cfg.TokenFile,
 		CACert:    cfg.CACert,
@@ -93,12 +73,8 @@ func assemble(cmd *cobra.Command, dry bool) (*syncer.Syncer, error) {
 	if err != nil {
 		return nil, err
 	}
-	wake, err := watch(cmd.Context(), cfg)
-	if err != nil {
-		log.Warn("a rotated token or certificate will be noticed at the next try only", "error", err)
-	}
 	local := &localFiles{passwd: cfg.PasswdFile, group: cfg.GroupFile}
-	return syncer.New(syncer.Config{
+	a.how = syncer.Config{
 		StateDir:     cfg.StateDir,
 		Fuse:         syncer.Fuse{Count: cfg.MaxChangeCount, Percent: cfg.MaxChangePercent},
 		AcceptChange: cfg.AcceptChange,
@@ -107,13 +83,28 @@ func assemble(cmd *cobra.Command, dry bool) (*syncer.Syncer, error) {
 		Diff:         cmd.OutOrStdout(),
 		Wait:         cfg.Wait,
 		Audit:        cfg.Audit,
+		Settle:       cfg.Settle,
 		MinBackoff:   cfg.MinBackoff,
 		MaxBackoff:   cfg.MaxBackoff,
-		Wake:         wake,
 		Local:        local.read,
 		Version:      version,
-		Log:          log,
-	}, client, &sink{Renderer: renderer, log: log})
+		Log:          a.log,
+	}
+	return a, nil
+}
+
+func (a *agent) syncer() (*syncer.Syncer, error) {
+	return syncer.New(a.how, a.client, &sink{Renderer: a.renderer, log: a.log})
+}
+
+// once makes one pass.
+func (a *agent) once(ctx context.Context) error {
+	s, err := a.syncer()
+	if err != nil {
+		return err
+	}
+	_, err = s.Once(ctx)
+	return err
 }
 
 // checkFlag asks for a check of everything. It is no key of the configuration:
@@ -133,16 +124,6 @@ func splitCheck(all *pflag.FlagSet) (others *pflag.FlagSet, check bool, err erro
 	})
 	check, err = all.GetBool(checkFlag)
 	return others, check, err
-}
-
-// watch tells of new tokens and certificates, so that a failing agent tries
-// again at once.
-func watch(ctx context.Context, cfg config) (<-chan struct{}, error) {
-	files := []string{cfg.TokenFile}
-	if cfg.CACert != "" {
-		files = append(files, cfg.CACert)
-	}
-	return syncer.Watch(ctx, files...)
 }
 
 // newRenderer makes the renderer that the configuration describes.
