@@ -12,7 +12,7 @@ import (
 )
 
 // before is what the files on disk say of a name that is rendered.
-type before uint8
+type before uint16
 
 const (
 	hadPasswd  before = 1 << iota // it had a line in passwd
@@ -23,17 +23,26 @@ const (
 	hadShadow                     // it had a line in shadow
 	sameShadow                    // and has the same
 	openShadow                    // neither locked nor expired
+	freeShadow                    // not locked, be it expired
 )
 
 // weighing compares the rendering with the files on disk.
 type weighing struct {
 	*Plan
-	was    []before        // of each line of passwd as it is rendered
-	gone   map[string]bool // names that go from passwd, and whether they had a private group
+	was    []before         // of each line of passwd as it is rendered
+	gone   map[string]*gone // names that go from passwd
 	strays []stray
 	named  map[int]naming // of some accounts, by the line of their own
 	passwd follower
 	shadow int // the line of shadow that most likely comes next
+
+	leavers []roster.Leaver
+}
+
+// gone is a name that goes from passwd.
+type gone struct {
+	private bool // its group had the same number
+	was     before
 }
 
 // weigh compares the rendering with the files on disk. Lines that cannot be
@@ -63,11 +72,13 @@ func (p *Plan) weigh(d *dir) (roster.Effect, error) {
 	w.settleAliases()
 	e.Removed = w.settleStrays()
 	e.Before = e.Removed
+	w.dropRenamed()
 	for i := range w.was {
 		if _, ok := now.alias(i); !ok {
 			w.count(i, &e)
 		}
 	}
+	e.Leavers = w.leavers
 	return e, w.groups(d, &e)
 }
 
@@ -83,6 +94,9 @@ func (w *weighing) count(i int, e *roster.Effect) {
 		return
 	}
 	could, can := w.logins(i, was)
+	if !can && (could || named.could || w.lockedAfterExpiry(i, was)) {
+		w.leavers = append(w.leavers, roster.Leaver{Name: string(w.now.passwd.name(i)), UID: w.oldUID(i)})
+	}
 	switch {
 	case (could || named.could) && !can:
 		e.Locked++
@@ -115,27 +129,32 @@ func (w *weighing) passwdLine(line []byte) error {
 	if !ok {
 		if _, again := w.gone[old.Name]; !again {
 			if w.gone == nil {
-				w.gone = map[string]bool{}
+				w.gone = map[string]*gone{}
 			}
-			w.gone[old.Name] = old.UID == old.GID
-			w.strays = append(w.strays, stray{old.UID, -1})
+			w.gone[old.Name] = &gone{old.UID == old.GID, w.openPasswd(old)}
+			w.strays = append(w.strays, stray{old.UID, -1, old.Name})
 		}
 		return nil
 	}
-	w.was[i] |= hadPasswd
+	w.was[i] |= hadPasswd | w.openPasswd(old)
 	if old.UID != w.newPasswd(i).UID {
 		w.was[i] |= otherUID
-		w.strays = append(w.strays, stray{old.UID, i})
+		w.strays = append(w.strays, stray{old.UID, i, old.Name})
 	} else {
 		w.noteOrder(i)
 	}
-	if !w.r.rules.refusesLogin(old.Shell) {
-		w.was[i] |= openShell
-	}
-	if old.Password == "x" {
-		w.was[i] |= usesShadow
-	}
 	return nil
+}
+
+// openPasswd is what a line of passwd tells of logins.
+func (p *Plan) openPasswd(line roster.Passwd) (is before) {
+	if !p.r.rules.refusesLogin(line.Shell) {
+		is |= openShell
+	}
+	if line.Password == "x" {
+		is |= usesShadow
+	}
+	return is
 }
 
 func (w *weighing) shadowLine(line []byte) error {
@@ -143,6 +162,11 @@ func (w *weighing) shadowLine(line []byte) error {
 	if !same {
 		var ok bool
 		if i, ok = w.now.passwd.find(nameOf(line)); !ok {
+			if g := w.gone[string(nameOf(line))]; g != nil && g.was&hadShadow == 0 {
+				if old, err := roster.ParseShadow(string(line)); err == nil {
+					g.was |= hadShadow | w.openLine(old)
+				}
+			}
 			return nil
 		}
 		same = w.sameShadow(i, line)
@@ -159,10 +183,7 @@ func (w *weighing) shadowLine(line []byte) error {
 	if err != nil {
 		return nil
 	}
-	w.was[i] |= hadShadow
-	if w.open(old) {
-		w.was[i] |= openShadow
-	}
+	w.was[i] |= hadShadow | w.openLine(old)
 	return nil
 }
 
@@ -178,7 +199,7 @@ func (p *Plan) logins(i int, w before) (could, can bool) {
 	if p.r.rules.shadow {
 		// It was rendered and verified: it parses.
 		s, _ := roster.ParseShadow(string(p.now.shadow.line(i)))
-		shadow = p.open(s)
+		shadow = p.r.open(s)
 	}
 	can = shell && shadow
 	if w&samePasswd != 0 {
@@ -192,14 +213,31 @@ func (p *Plan) logins(i int, w before) (could, can bool) {
 	if w&sameShadow != 0 && shadow {
 		w |= openShadow
 	}
-	could = w&openShell != 0 && (w&usesShadow == 0 || w&openShadow != 0)
-	return could, can
+	return w.letIn(), can
+}
+
+// letIn reports whether a login was possible.
+func (was before) letIn() bool {
+	return was&openShell != 0 && (was&usesShadow == 0 || was&openShadow != 0)
 }
 
 // open reports whether a shadow line lets anybody in today.
-func (p *Plan) open(s roster.Shadow) bool {
-	locked := len(s.Password) > 0 && s.Password[0] == '!'
-	return !locked && (s.Expire <= 0 || p.r.today() < s.Expire)
+func (r *Renderer) open(s roster.Shadow) bool {
+	return !locks(s) && (s.Expire <= 0 || r.today() < s.Expire)
+}
+
+// locks reports whether a shadow line has a locked password.
+func locks(s roster.Shadow) bool { return len(s.Password) > 0 && s.Password[0] == '!' }
+
+// openLine is what a line of shadow tells of logins.
+func (p *Plan) openLine(s roster.Shadow) (is before) {
+	if !locks(s) {
+		is |= freeShadow
+	}
+	if p.r.open(s) {
+		is |= openShadow
+	}
+	return is
 }
 
 // newPasswd is the ith rendered account. It was verified: it parses.
@@ -231,7 +269,7 @@ func (w *weighing) groups(d *dir, e *roster.Effect) error {
 			if !w.private(name) {
 				e.GroupsChanged++
 			}
-		case !w.gone[string(name)] && !lost[string(name)]:
+		case !w.goneWithGroup(name) && !lost[string(name)]:
 			if _, ok := w.now.passwd.find(name); !ok {
 				lost[string(name)] = true
 			}
@@ -245,6 +283,12 @@ func (w *weighing) groups(d *dir, e *roster.Effect) error {
 		}
 	}
 	return err
+}
+
+// goneWithGroup reports whether a name goes that had a private group.
+func (w *weighing) goneWithGroup(name []byte) bool {
+	g := w.gone[string(name)]
+	return g != nil && g.private
 }
 
 // private reports whether a rendered group is the private one of an account or
@@ -272,6 +316,12 @@ func (p *Plan) eachOldLine(d *dir, kind string, do func(line []byte) error) erro
 		return err
 	}
 	defer file.Close()
+	return eachLine(file, filepath.Join(d.path, name), do)
+}
+
+// eachLine calls do with each line of a file, without its newline; the bytes hold
+// until do returns.
+func eachLine(file io.Reader, path string, do func(line []byte) error) error {
 	in := bufio.NewReaderSize(file, 64<<10)
 	var long []byte
 	for {
@@ -281,7 +331,7 @@ func (p *Plan) eachOldLine(d *dir, kind string, do func(line []byte) error) erro
 			long = append(long, part...)
 			continue
 		case err != nil && err != io.EOF:
-			return fmt.Errorf("read %s: %w", filepath.Join(d.path, name), err)
+			return fmt.Errorf("read %s: %w", path, err)
 		}
 		line := part
 		if len(long) > 0 {

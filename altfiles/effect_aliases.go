@@ -10,6 +10,7 @@ import (
 type stray struct {
 	uid  uint32
 	line int // that of the same name in the rendering, or -1
+	name string
 }
 
 // naming is what other names than its present one tell of an account.
@@ -107,6 +108,7 @@ func (w *weighing) settleStrays() (removed int) {
 			}
 		}
 		removed++
+		w.noteRemoved(at)
 	}
 	for _, s := range w.strays {
 		if s.line >= 0 && !renumbered[s.line] {

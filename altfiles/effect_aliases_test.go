@@ -179,11 +179,19 @@ func TestEffectIsWhatAPlainCountSays(t *testing.T) {
 		old, now, got := commit()
 		was, is := people(rt, old), people(rt, now)
 		want := roster.Effect{Before: len(was), After: len(is)}
-		same := func(a, b person) {
+		open := map[uint32]bool{}
+		for uid, p := range is {
+			open[uid] = !p.locked
+		}
+		leaves := func(name string, uid uint32) {
+			want.Leavers = append(want.Leavers, roster.Leaver{Name: name, UID: uid})
+		}
+		same := func(uid uint32, a, b person) {
 			slices.Sort(a.names[1:])
 			slices.Sort(b.names[1:])
 			if !a.locked && b.locked {
 				want.Locked++
+				leaves(b.names[0], uid)
 			} else if !slices.Equal(a.names, b.names) || a.locked != b.locked {
 				want.Changed++
 			}
@@ -191,7 +199,7 @@ func TestEffectIsWhatAPlainCountSays(t *testing.T) {
 		for uid, a := range was {
 			b, ok := is[uid]
 			if ok && slices.ContainsFunc(a.names, func(n string) bool { return slices.Contains(b.names, n) }) {
-				same(a, b)
+				same(uid, a, b)
 				delete(was, uid)
 				delete(is, uid)
 			}
@@ -201,6 +209,7 @@ func TestEffectIsWhatAPlainCountSays(t *testing.T) {
 				if a.names[0] == b.names[0] {
 					if !a.locked && b.locked {
 						want.Locked++
+						leaves(a.names[0], uid)
 					} else {
 						want.Renumbered++
 					}
@@ -210,6 +219,14 @@ func TestEffectIsWhatAPlainCountSays(t *testing.T) {
 			}
 		}
 		want.Removed, want.Added = len(was), len(is)
+		for uid, a := range was {
+			if !a.locked && !open[uid] {
+				leaves(a.names[0], uid)
+			}
+		}
+		if g, w := sortedLeavers(got), sortedLeavers(want); !slices.Equal(g, w) {
+			rt.Fatalf("leavers\n%v, not\n%v\nof\n%s\nafter\n%s", g, w, now, old)
+		}
 		got.Quarantined = nil
 		if got.String() != want.String() {
 			rt.Fatalf("effect\n%v, not\n%v\nof\n%s\nafter\n%s", got, want, now, old)

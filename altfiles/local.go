@@ -113,6 +113,13 @@ func (l *local) checkAccount(a *roster.Account) error {
 	return l.checkGroup(a.Name, a.GID)
 }
 
+// has reports whether the node's own passwd has somebody's name or number.
+func (l *local) has(who roster.Leaver) bool {
+	_, name := l.users[who.Name]
+	_, uid := l.uids[who.UID]
+	return name || uid
+}
+
 // checkGroup reports how a group, or the private group of an account, clashes.
 func (l *local) checkGroup(name string, gid uint32) error {
 	if other, ok := l.groups[name]; ok {

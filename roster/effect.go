@@ -21,6 +21,17 @@ type Effect struct {
 	GroupsAdded, GroupsRemoved, GroupsChanged int
 	// Quarantined are the rows that this node refuses, in the roster's order.
 	Quarantined []Quarantine
+	// Leavers are the accounts locked or removed that could log in, or could until
+	// they expired: in no order. Who only gets another name or number is none.
+	Leavers []Leaver
+}
+
+// Leaver is an account that may not log in any more.
+type Leaver struct {
+	// Name is the account's own, the last if it is gone; UID the number that it had
+	// when it could, and that its processes have.
+	Name string `json:"name"`
+	UID  uint32 `json:"uid"`
 }
 
 // Harm counts the accounts that lose something: what a mass-change fuse weighs.
