@@ -16,6 +16,8 @@ type idle struct{}
 
 func (idle) Mark() (string, time.Time, error) { return "", time.Time{}, nil }
 
+func (idle) Out(leavers []roster.Leaver) ([]roster.Leaver, error) { return leavers, nil }
+
 func (idle) Plan(rows iter.Seq2[roster.Row, error]) (Plan, error) {
 	for _, err := range rows {
 		if err != nil {

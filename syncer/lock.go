@@ -30,6 +30,7 @@ func (s *Syncer) locked(ctx context.Context, f func() (Result, error)) (Result, 
 	}
 	defer unlock()
 	sweep(s.cfg.StateDir)
+	s.ripenLeft()
 	return f()
 }
 

@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -240,6 +241,9 @@ type files struct {
 	planErr   error
 	commitErr error
 	wrote     *string // by the last Commit
+	outErr    error
+	// around, when set, is called in place of a commit, which it is given.
+	around func(commit func() error) error
 }
 
 func (f *files) fail(plan, commit error) {
@@ -297,8 +301,16 @@ func (f *files) Plan(rows iter.Seq2[roster.Row, error]) (Plan, error) {
 		}
 	}
 	p.effect.Before, p.effect.After = len(old), len(accounts)
+	defer func() {
+		slices.SortFunc(p.effect.Leavers, func(a, b roster.Leaver) int { return cmp.Compare(a.UID, b.UID) })
+	}()
 	for name, line := range old {
 		now, ok := accounts[name]
+		if was := strings.Split(line, ":"); was[2] == "false" && !strings.HasSuffix(now, ":false") {
+			uid, err := strconv.ParseUint(was[1], 10, 32)
+			must(err)
+			p.effect.Leavers = append(p.effect.Leavers, roster.Leaver{Name: name, UID: uint32(uid)})
+		}
 		switch was, is := strings.Split(line, ":"), strings.Split(now, ":"); {
 		case !ok:
 			p.effect.Removed++
@@ -320,6 +332,19 @@ func (f *files) Mark() (string, time.Time, error) {
 	return f.policy + fileMark(fi), ctime(fi), nil
 }
 
+// Out returns those who have no line that ends in false.
+func (f *files) Out(leavers []roster.Leaver) ([]roster.Leaver, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	text, err := os.ReadFile(f.path)
+	if err = cmp.Or(f.outErr, err); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(leavers), func(l roster.Leaver) bool {
+		return strings.Contains("\n"+string(text), fmt.Sprintf("\n%s:%d:false\n", l.Name, l.UID))
+	}), nil
+}
+
 func (p *filesPlan) Effect() roster.Effect { return p.effect }
 func (p *filesPlan) Changed() bool         { return p.before != p.after }
 func (p *filesPlan) WriteDiff(w io.Writer) error {
@@ -331,10 +356,16 @@ func (p *filesPlan) Commit() error {
 	if _, err := p.files.failures(); err != nil {
 		return err
 	}
-	p.files.mu.Lock()
-	p.files.wrote = &p.after
-	p.files.mu.Unlock()
-	return os.WriteFile(p.files.path, []byte(p.after), 0o600)
+	write := func() error {
+		p.files.mu.Lock()
+		p.files.wrote = &p.after
+		p.files.mu.Unlock()
+		return os.WriteFile(p.files.path, []byte(p.after), 0o600)
+	}
+	if p.files.around != nil {
+		return p.files.around(write)
+	}
+	return write()
 }
 
 func (p *filesPlan) Altered() ([]string, error) {

@@ -126,7 +126,10 @@ func (s *Syncer) commit(ctx context.Context, p *planning, st *State, res *Result
 		if err != nil {
 			return fmt.Errorf("look at what is to be written at change %d: %w", p.pos.Seq, err)
 		}
-		if err := plan.Commit(); err != nil {
+		committed := s.intend(ctx, entry{p.pos, effect.Leavers})
+		err = plan.Commit()
+		committed() // as far as it came
+		if err != nil {
 			return fmt.Errorf("write the files at change %d: %w", p.pos.Seq, err)
 		}
 		res.Wrote = true

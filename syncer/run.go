@@ -24,13 +24,15 @@ func (s *Syncer) Run(ctx context.Context) error {
 	if err := makeStateDir(s.cfg.StateDir); err != nil {
 		return err
 	}
-	r := &runner{Syncer: s, due: true, wake: s.cfg.Wake, tidings: make(chan string, 1)}
-	var reports sync.WaitGroup
-	defer reports.Wait()
-	reports.Go(func() { s.keepReporting(ctx, r.tidings) })
+	r := &runner{Syncer: s, due: true, wake: s.cfg.Wake, tidings: make(chan string, 1), stepped: make(chan struct{}, 1)}
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { s.keepReporting(ctx, r.tidings) })
+	beside.Go(func() { s.keepAfter(ctx, r.stepped) })
 	_, err := s.observed(s.locked(ctx, func() (Result, error) { return s.renderMirror(ctx) }))
 	r.tell(ctx, err)
 	for ctx.Err() == nil {
+		r.nudge()
 		began := time.Now()
 		res, err := r.step(ctx)
 		if ctx.Err() != nil {
@@ -62,6 +64,8 @@ type runner struct {
 	took time.Duration
 	// tidings takes the server's epoch after each step that reached it.
 	tidings chan string
+	// stepped takes a sign after each step.
+	stepped chan struct{}
 }
 
 // step makes a full pass, or a poll and what follows from it.

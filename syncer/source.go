@@ -64,6 +64,11 @@ type Sink interface {
 	// seconds ago when the first was taken: it is when the youngest of these files
 	// last changed. It fails when it cannot tell.
 	Mark() (mark string, newest time.Time, err error)
+
+	// Out returns those of leavers whom the files as they are now let in neither by
+	// name nor by number; what it says holds while Mark stays the same. It fails
+	// when it cannot tell.
+	Out(leavers []roster.Leaver) ([]roster.Leaver, error)
 }
 
 // Plan is what a Sink would do. It holds nothing that needs to be closed.

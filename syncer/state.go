@@ -45,6 +45,10 @@ type State struct {
 	// the fuse is not a failure. LastErrorSince is when that began.
 	LastError      string    `json:"last_error,omitempty"`
 	LastErrorSince time.Time `json:"last_error_since,omitzero"`
+	// LastHookError is what went wrong when After was last told of a change, empty
+	// when nothing did. LastHookErrorSince is when that began.
+	LastHookError      string    `json:"last_hook_error,omitempty"`
+	LastHookErrorSince time.Time `json:"last_hook_error_since,omitzero"`
 	// Stopped is what the fuse holds back, nil when nothing.
 	Stopped *Stop `json:"stopped,omitempty"`
 	// Quarantined are the rows that the node refuses, the first thousand of
@@ -135,7 +139,7 @@ func (st State) same(other State) bool {
 }
 
 func (st State) timeless() State {
-	st.LastPull, st.LastRender, st.LastErrorSince = time.Time{}, time.Time{}, time.Time{}
+	st.LastPull, st.LastRender, st.LastErrorSince, st.LastHookErrorSince = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	if st.Stopped != nil {
 		stop := *st.Stopped
 		stop.Since = time.Time{}
@@ -153,6 +157,17 @@ func (st *State) setError(err error) {
 		st.LastErrorSince = utcNow()
 	}
 	st.LastError = errorText(err)
+}
+
+func (st *State) setHookError(err error) {
+	if err == nil {
+		st.LastHookError, st.LastHookErrorSince = "", time.Time{}
+		return
+	}
+	if st.LastHookError == "" {
+		st.LastHookErrorSince = utcNow()
+	}
+	st.LastHookError = errorText(err)
 }
 
 func errorText(err error) string {

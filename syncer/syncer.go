@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -69,6 +70,9 @@ type Config struct {
 	// Version is what the server is told that the agent's is.
 	Version string
 
+	// After hears of changes once the files show them; nil for nobody.
+	After After
+
 	// Observe, when set, hears of every attempt to reach the server and of
 	// every pass, from the goroutine that made it and before the next begins.
 	Observe func(Event)
@@ -119,6 +123,13 @@ type Syncer struct {
 	// declined is the digest of the report that the server did not know how to
 	// take; nil when it took the last one.
 	declined atomic.Pointer[string]
+	// unkept is what follows from changes and could not be written down.
+	unkept struct {
+		sync.Mutex
+		entries []entry
+	}
+	// afterLimit is the constant, but in tests.
+	afterLimit time.Duration
 }
 
 // New checks cfg and fills in its defaults. It touches no file.
@@ -159,7 +170,7 @@ func New(cfg Config, src Source, sink Sink) (*Syncer, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Syncer{cfg: cfg, src: src, sink: sink, log: cfg.Log, racy: racy}, nil
+	return &Syncer{cfg: cfg, src: src, sink: sink, log: cfg.Log, racy: racy, afterLimit: afterLimit}, nil
 }
 
 // Once makes one pass: it pulls without waiting at the server, updates the
@@ -176,14 +187,15 @@ func New(cfg Config, src Source, sink Sink) (*Syncer, error) {
 //
 // A pass that finds nothing to do writes nothing, but for a note of that in the
 // state, once: with it, the next pass need not look at more than the times of
-// files. Once the files are right, the
-// server is told of this node unless it knows, see Config.Local; a failure of
-// that is logged and changes neither the result nor the error.
+// files. Once the files are right, Config.After is told of what changed, and the
+// server of this node unless it knows, see Config.Local; a failure of
+// either is logged and changes neither the result nor the error.
 func (s *Syncer) Once(ctx context.Context) (Result, error) {
 	if s.cfg.DryRun {
 		return s.dryRun(ctx)
 	}
 	res, err := s.observed(s.locked(ctx, func() (Result, error) { return s.passOrQuiet(ctx, s.askNow(ctx)) }))
+	s.after(ctx, s.afterLimit)
 	if res.Reached && ctx.Err() == nil {
 		if err := s.report(ctx, res.Position.Epoch); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, notReported, "error", err)
