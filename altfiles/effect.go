@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"pwb/roster"
 )
@@ -78,7 +79,7 @@ func (p *Plan) weigh(d *dir) (roster.Effect, error) {
 			w.count(i, &e)
 		}
 	}
-	e.Leavers = w.leavers
+	e.Leavers = slices.DeleteFunc(w.leavers, func(l roster.Leaver) bool { return roster.CheckNumber(l.UID) != nil }) // somebody's own line
 	return e, w.groups(d, &e)
 }
 

@@ -110,7 +110,7 @@ func TestImageOfARunningSystemIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 	r := newRig(t)
 	agent := filepath.Join(string(bin), "pwb-agent")
 	out, err := unshared(t, `mount -t tmpfs none /run; touch /run/ostree-booted; "$@" || echo status $?`,
-		agent, "sync", "--layout", "altfiles", "--server", r.agent.Server, "--token-file", r.agent.TokenFile, "--state-dir", r.agent.StateDir)
+		agent, "sync", "--layout", "altfiles", "--server", r.agent.Server, "--token-file", r.agent.TokenFile, "--state-dir", r.agent.StateDir, "--hooks-dir", "", "--nscd-socket", "")
 	if err != nil || !strings.Contains(out, "status 1") || !strings.Contains(out, "lies in the image of this system") || !strings.Contains(out, "--root") {
 		t.Errorf("%v\n%s", err, out)
 	}

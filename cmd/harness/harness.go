@@ -155,9 +155,12 @@ type Agent struct {
 	Flags []string
 }
 
+// HooksDir is where the agent looks for hooks: this machine's are none of its own.
+func (a Agent) HooksDir() string { return filepath.Join(filepath.Dir(a.StateDir), "hooks.d") }
+
 // Command is pwb-agent with the agent's flags.
 func (a Agent) Command(ctx context.Context, sub string, flags ...string) *exec.Cmd {
-	args := []string{sub, "--server", a.Server, "--token-file", a.TokenFile, "--dir", a.Dir, "--state-dir", a.StateDir}
+	args := []string{sub, "--server", a.Server, "--token-file", a.TokenFile, "--dir", a.Dir, "--state-dir", a.StateDir, "--hooks-dir", a.HooksDir(), "--nscd-socket", ""}
 	cmd := a.Bin.Command(ctx, "pwb-agent", append(append(args, a.Flags...), flags...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	return cmd

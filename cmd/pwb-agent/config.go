@@ -56,6 +56,12 @@ type config struct {
 	MaxBackoff time.Duration `mapstructure:"max-backoff"`
 	DryRun     bool          `mapstructure:"dry-run"`
 
+	HooksDir    string        `mapstructure:"hooks-dir"`
+	HookTimeout time.Duration `mapstructure:"hook-timeout"`
+	EndSessions bool          `mapstructure:"end-sessions"`
+	Busctl      string        `mapstructure:"busctl-program"`
+	NscdSocket  string        `mapstructure:"nscd-socket"`
+
 	LogLevel  string `mapstructure:"log-level"`
 	LogFormat string `mapstructure:"log-format"`
 
@@ -84,6 +90,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.Int("max-change-count", 20, "a pass may always remove, lock or renumber this `number` of accounts")
 	f.Int("max-change-percent", 20, "a pass may remove, lock or renumber this `percentage` of the node's accounts")
 	f.Int64("accept-change", 0, "let the change at this `sequence number` pass the fuse, as its message says")
+	afterFlags(f)
 	settings.LogFlags(f)
 }
 

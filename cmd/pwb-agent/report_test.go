@@ -63,7 +63,7 @@ func TestSyncTellsTheServerWhatTheNodesOwnFilesHold(t *testing.T) {
 		t.Helper()
 		var out bytes.Buffer
 		args := append([]string{"sync", "--server", s.URL, "--token-file", token, "--node", "node1", "--dir", files,
-			"--state-dir", filepath.Join(dir, "state"), "--local-passwd-file", l.passwd, "--local-group-file", l.group}, more...)
+			"--state-dir", filepath.Join(dir, "state"), "--hooks-dir", "", "--nscd-socket", "", "--local-passwd-file", l.passwd, "--local-group-file", l.group}, more...)
 		if code := run(t.Context(), args, &out, &out); code != exitCurrent && (code != exitPending || more == nil) {
 			t.Fatalf("pwb-agent sync: status %d\n%s", code, out.String())
 		}

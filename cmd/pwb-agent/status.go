@@ -84,6 +84,9 @@ func showStatus(out io.Writer, st syncer.State) error {
 	} else {
 		line("last pass", "failed, since %s: %s", when(st.LastErrorSince), oneLine(st.LastError))
 	}
+	if st.LastHookError != "" {
+		line("after the last change", "something failed, since %s: %s", when(st.LastHookErrorSince), oneLine(st.LastHookError))
+	}
 	if s := st.Stopped; s != nil {
 		line("fuse", "holds change %d back since %s: of %d accounts it would remove %d, lock %d, renumber %d", s.Position.Seq, when(s.Since), s.Before, s.Removed, s.Locked, s.Renumbered)
 		line("", "look at it with pwb-agent plan; let it through with pwb-agent sync --accept-change %d", s.Position.Seq)

@@ -27,6 +27,8 @@ func TestStatusSaysHowTheFilesStand(t *testing.T) {
 			[]string{"change 41 of e1", "2026-03-01 12:00:00 UTC", "went well", "1 snapshots", "7 deltas"}},
 		{"a failure is told with its beginning", &syncer.State{Rendered: position, LastError: "the server\x1b[31m is away", LastErrorSince: at}, exitFailed,
 			[]string{"failed, since 2026-03-01 12:00:00 UTC: the server [31m is away"}},
+		{"a hook that failed is told and ends no script", &syncer.State{Rendered: position, LastHookError: "hook x: exit status\n3", LastHookErrorSince: at}, exitCurrent,
+			[]string{"something failed, since 2026-03-01 12:00:00 UTC: hook x: exit status 3"}},
 		{"the fuse is told with the way out", &syncer.State{Rendered: position, Stopped: &syncer.Stop{Position: roster.Position{Epoch: "e1", Seq: 42}, Since: at, Before: 100, Removed: 60}}, exitFuse,
 			[]string{"holds change 42 back", "of 100 accounts it would remove 60", "--accept-change 42"}},
 		{"quarantined entries are listed and end no script", &syncer.State{Rendered: position, QuarantinedCount: 25, Quarantined: []roster.Quarantine{{Key: "a/x", Name: "ro\not", Reason: "name is protected"}}}, exitCurrent,

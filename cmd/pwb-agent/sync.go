@@ -73,6 +73,10 @@ func assemble(cmd *cobra.Command, dry bool) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	follow, err := cfg.after(a.log)
+	if err != nil {
+		return nil, err
+	}
 	local := &localFiles{passwd: cfg.PasswdFile, group: cfg.GroupFile}
 	a.how = syncer.Config{
 		StateDir:     cfg.StateDir,
@@ -87,6 +91,7 @@ func assemble(cmd *cobra.Command, dry bool) (*agent, error) {
 		MinBackoff:   cfg.MinBackoff,
 		MaxBackoff:   cfg.MaxBackoff,
 		Local:        local.read,
+		After:        follow,
 		Version:      version,
 		Log:          a.log,
 	}
