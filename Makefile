@@ -2,7 +2,7 @@
 # tests use are installed; otherwise what is left out is said.
 
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-PACKAGES    = libnss-extrausers libnss-cache strace curl
+PACKAGES    = libnss-extrausers libnss-cache nscd strace curl
 VERSION    ?= dev
 
 .PHONY: build demo run test lint setup bench fuzz clean

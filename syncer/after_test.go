@@ -403,6 +403,33 @@ func TestTwoProcessesTellOneAfterTheOther(t *testing.T) {
 	n.checkNothingPending()
 }
 
+func TestNobodyActsOnAnEntryBeforeItsFilesAreWritten(t *testing.T) {
+	n, o, l := newListening(t)
+	inHook, hookEnds := make(chan struct{}), make(chan struct{})
+	inCommit, commitEnds := make(chan struct{}), make(chan struct{})
+	ended := make(chan error)
+	once := func() { _, err := n.syncer(o).Once(context.Background()); ended <- err }
+	l.on("change 3", func(context.Context) error { close(inHook); <-hookEnds; return nil })
+	o.set(locked(1))
+	go once()
+	<-inHook
+	n.sink.around = func(commit func() error) error { close(inCommit); <-commitEnds; return commit() }
+	o.set(locked(2))
+	go once()
+	<-inCommit
+	close(hookEnds)
+	if err := <-ended; err != nil { // after it looked for more
+		t.Error(err)
+	}
+	l.check(t, "refresh, evict user1 10001, change 3, lock user1 10001")
+	close(commitEnds)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	l.check(t, "refresh, evict user2 10002, change 4, lock user2 10002")
+	n.checkNothingPending()
+}
+
 func TestASlowHookDelaysNoRenderAndHearsOfManyChangesOnce(t *testing.T) {
 	n, o, l := newNode(t), town(), &listener{}
 	n.cfg.After = l

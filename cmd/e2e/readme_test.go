@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -43,6 +44,46 @@ func TestREADMEWalkRunsAsWritten(t *testing.T) {
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("the README's commands fail: %v\n%s", err, out)
+	}
+}
+
+// TestREADMEsHookEndsWhatNoSessionHas calls the block marked "sh hook" for a user
+// with a number that nobody else has, and a process.
+func TestREADMEsHookEndsWhatNoSessionHas(t *testing.T) {
+	t.Parallel()
+	need(t, "pkill", "sleep")
+	block := regexp.MustCompile("(?s)```sh hook\n#!/bin/sh\n(.*?)```").FindStringSubmatch(readme(t))
+	if block == nil {
+		t.Fatal("the README has no hook")
+	}
+	const uid = 2147481999
+	r := newRig(t)
+	r.hook(t, "50-processes", block[1])
+	body := user("ada")
+	body["urn:rstudio:params:scim:schemas:extension:workbench:1.0:User"] = map[string]any{"posixUserId": uid}
+	id, err := r.scim.Create(t.Context(), "/Users", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sync(t, 0)
+	job := exec.CommandContext(t.Context(), "sleep", "1000")
+	job.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	if err := job.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.patch(t, id, "active", false)
+	if out := r.sync(t, 0); strings.Contains(out, "WARN") {
+		t.Errorf("the pass says\n%s", out)
+	}
+	if err := job.Wait(); err == nil || err.Error() != "signal: killed" || t.Context().Err() != nil {
+		t.Errorf("the job ended with %v", err)
+	}
+	r.patch(t, id, "active", true)
+	r.patch(t, id, "displayName", "Lovelace")
+	r.sync(t, 0)
+	r.patch(t, id, "active", false)
+	if out := r.sync(t, 0); strings.Contains(out, "WARN") {
+		t.Errorf("where there is no process, the pass says\n%s", out)
 	}
 }
 
