@@ -63,6 +63,10 @@ func assemble(cmd *cobra.Command, dry bool) (*agent, error) {
 	if a.renderer, err = newRenderer(cfg); err != nil {
 		return nil, err
 	}
+	follow, err := cfg.after(a.log)
+	if err != nil {
+		return nil, err
+	}
 	a.client, err = syncer.NewClient(syncer.ClientConfig{
 		Server:    cfg.Server,
 		TokenFile: cfg.TokenFile,
@@ -70,10 +74,6 @@ func assemble(cmd *cobra.Command, dry bool) (*agent, error) {
 		Node:      cfg.Node,
 		Version:   version,
 	})
-	if err != nil {
-		return nil, err
-	}
-	follow, err := cfg.after(a.log)
 	if err != nil {
 		return nil, err
 	}
