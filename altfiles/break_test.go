@@ -92,7 +92,7 @@ func TestFaultAtEachStep(t *testing.T) {
 					}
 					p := plan(t, r, newRows)
 					count := breakStep(r, n, kind)
-					err := p.Commit()
+					err := p.Commit(roster.Position{})
 					r.step = runStep
 					if *count <= n {
 						finished = true
@@ -134,7 +134,7 @@ func TestTwoFaultsInARow(t *testing.T) {
 			r := newRenderer(t, dir)
 			p := plan(t, r, oldRows)
 			count := breakStep(r, n, fails)
-			err := p.Commit()
+			err := p.Commit(roster.Position{})
 			last = max(last, *count)
 			if (err == nil) != (n >= *count) {
 				t.Fatalf("step %d: error %v", n, err)
@@ -143,10 +143,10 @@ func TestTwoFaultsInARow(t *testing.T) {
 				t.Fatalf("plan after a fault at step %d: %v", n, err)
 			}
 			breakStep(r, m, applied)
-			_ = p.Commit()
+			_ = p.Commit(roster.Position{})
 			r.step = runStep
 			if p, err = r.Plan(each(newRows)); err == nil {
-				err = p.Commit()
+				err = p.Commit(roster.Position{})
 			}
 			if err != nil {
 				t.Fatalf("after faults at steps %d and %d: %v", n, m, err)
@@ -246,7 +246,7 @@ func killedChild() error {
 	if err != nil {
 		return err
 	}
-	return p.Commit()
+	return p.Commit(roster.Position{})
 }
 
 // TestFullAndReadOnlyFileSystems needs root: it mounts a file system of 64 KiB
@@ -282,7 +282,7 @@ func fullDiskChild() error {
 		if err != nil {
 			return err
 		}
-		return p.Commit()
+		return p.Commit(roster.Position{})
 	}
 	if err := do(oldRows); err != nil {
 		return err

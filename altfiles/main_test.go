@@ -76,7 +76,7 @@ func plan(tb testing.TB, r *Renderer, rows []roster.Row) *Plan {
 func commit(tb testing.TB, r *Renderer, rows []roster.Row) *Plan {
 	tb.Helper()
 	p := plan(tb, r, rows)
-	if err := p.Commit(); err != nil {
+	if err := p.Commit(roster.Position{}); err != nil {
 		tb.Fatalf("commit: %v", err)
 	}
 	return p

@@ -26,6 +26,8 @@ type manifest struct {
 	// Dirs has the files by the absolute path of their directory, symbolic
 	// links resolved, and their name in it.
 	Dirs map[string]map[string]record `json:"dirs"`
+	// Memory is of the generations.
+	Memory memory `json:"generations,omitzero"`
 }
 
 // record is what is known of one file. It is ours if Written is set, whatever
@@ -35,6 +37,9 @@ type manifest struct {
 type record struct {
 	Written  *content `json:"written,omitempty"`
 	Intended *content `json:"intended,omitempty"`
+	// Seen is the file's mark after it was written: a file that still has it holds
+	// what Written says.
+	Seen string `json:"seen,omitempty"`
 }
 
 // content is a file's size in bytes and SHA-256 in hexadecimal digits.

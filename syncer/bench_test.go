@@ -24,10 +24,10 @@ func (idle) Plan(rows iter.Seq2[roster.Row, error]) (Plan, error) {
 	}
 	return idle{}, nil
 }
-func (idle) Effect() roster.Effect     { return roster.Effect{} }
-func (idle) Changed() bool             { return false }
-func (idle) WriteDiff(io.Writer) error { return nil }
-func (idle) Commit() error             { return nil }
+func (idle) Effect() roster.Effect        { return roster.Effect{} }
+func (idle) Changed() bool                { return false }
+func (idle) WriteDiff(io.Writer) error    { return nil }
+func (idle) Commit(roster.Position) error { return nil }
 
 // city is an origin with 100,000 accounts; its streams are made once.
 func city() (snapshot []byte, from, to roster.Position, delta, after []byte) {

@@ -101,7 +101,7 @@ func (h *house) check(t rapid.TB, o *origin) {
 		}
 	})
 	must(err)
-	must(p.Commit())
+	must(p.Commit(roster.Position{}))
 	for _, name := range []string{"passwd", "group", "shadow"} {
 		want, _ := os.ReadFile(filepath.Join(dir, name))
 		got, _ := os.ReadFile(filepath.Join(h.render.Dir, name))

@@ -127,7 +127,7 @@ func (r *runner) pollFailed(ctx context.Context, pos roster.Position, failure er
 func (r *runner) full(ctx context.Context, ask ask) (Result, error) {
 	res, err := r.observed(r.locked(ctx, func() (Result, error) { return r.passOrQuiet(ctx, ask) }))
 	r.tell(ctx, err)
-	r.due = err != nil && !errors.Is(err, ErrFuse)
+	r.due = err != nil && !stands(err)
 	if !r.due {
 		r.audited = time.Now()
 	}
@@ -136,7 +136,7 @@ func (r *runner) full(ctx context.Context, ask ask) (Result, error) {
 
 // pause is how long to wait before the next step, after one that took some time.
 func (r *runner) pause(res Result, err error, took time.Duration) time.Duration {
-	if err != nil && !errors.Is(err, ErrFuse) {
+	if err != nil && !stands(err) {
 		r.failures++
 		d := r.backoff(r.failures)
 		if status, ok := errors.AsType[*StatusError](err); ok {
@@ -211,7 +211,7 @@ func (r *runner) tell(ctx context.Context, err error) {
 		r.log.DebugContext(ctx, "the same failure again", "error", err)
 	default:
 		r.told = err.Error()
-		if errors.Is(err, ErrFuse) {
+		if stands(err) {
 			r.log.ErrorContext(ctx, "the files were not updated", "error", err)
 			return
 		}

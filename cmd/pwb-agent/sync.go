@@ -21,7 +21,8 @@ func syncCommand() *cobra.Command {
 
 Exit status: 0 the files are current; 1 the pass failed and the files are as
 they were; 2 with --dry-run only, there is something to write; 3 the mass-change
-fuse stopped the pass and the files are as they were.`,
+fuse stopped the pass and the files are as they were; 4 the files are pinned by
+pwb-agent rollback, and the roster is another.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := assemble(cmd, false)
@@ -71,6 +72,11 @@ func assemble(cmd *cobra.Command, dry bool) (*syncer.Syncer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return assembleWith(cmd, flags, func(c *syncer.Config) { c.Check, c.DryRun = check, c.DryRun || dry })
+}
+
+// assembleWith is assemble with these flags alone.
+func assembleWith(cmd *cobra.Command, flags *pflag.FlagSet, change ...func(*syncer.Config)) (*syncer.Syncer, error) {
 	cfg, err := load(flags)
 	if err != nil {
 		return nil, err
@@ -98,12 +104,11 @@ func assemble(cmd *cobra.Command, dry bool) (*syncer.Syncer, error) {
 		log.Warn("a rotated token or certificate will be noticed at the next try only", "error", err)
 	}
 	local := &localFiles{passwd: cfg.PasswdFile, group: cfg.GroupFile}
-	return syncer.New(syncer.Config{
+	c := syncer.Config{
 		StateDir:     cfg.StateDir,
 		Fuse:         syncer.Fuse{Count: cfg.MaxChangeCount, Percent: cfg.MaxChangePercent},
 		AcceptChange: cfg.AcceptChange,
-		Check:        check,
-		DryRun:       cfg.DryRun || dry,
+		DryRun:       cfg.DryRun,
 		Diff:         cmd.OutOrStdout(),
 		Wait:         cfg.Wait,
 		Audit:        cfg.Audit,
@@ -113,7 +118,11 @@ func assemble(cmd *cobra.Command, dry bool) (*syncer.Syncer, error) {
 		Local:        local.read,
 		Version:      version,
 		Log:          log,
-	}, client, &sink{Renderer: renderer, log: log})
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	return syncer.New(c, client, &sink{Renderer: renderer, log: log})
 }
 
 // checkFlag asks for a check of everything. It is no key of the configuration:
@@ -156,6 +165,8 @@ func newRenderer(cfg *config) (*altfiles.Renderer, error) {
 		GroupFile:   cfg.GroupFile,
 		ShadowGroup: cfg.ShadowGroup,
 		Policy:      cfg.policy(),
+
+		KeepGenerations: cfg.KeepGenerations,
 	})
 	if err != nil {
 		return nil, err
