@@ -101,11 +101,19 @@ func TestFaultAtEachStep(t *testing.T) {
 						}
 						return
 					}
+					if err == nil {
+						// To keep what was replaced is no reason to fail.
+						err = p.NotKept()
+					}
 					if !errors.Is(err, errInjected) {
-						t.Errorf("error %v", err)
+						t.Fatalf("error %v", err)
 					}
 					written := checkWritten(t, r, before, after)
-					if tells := strings.Contains(err.Error(), "new already"); tells != (written > 0) && !strings.Contains(err.Error(), "rename "+shadowName) {
+					if p.NotKept() != nil {
+						if written != 3 {
+							t.Errorf("%d files are new, though nothing failed but %v", written, err)
+						}
+					} else if tells := strings.Contains(err.Error(), "new already"); tells != (written > 0) && !strings.Contains(err.Error(), "rename "+shadowName) {
 						t.Errorf("%d files are new, but the error says: %v", written, err)
 					}
 					noTemps(t, r)
@@ -219,7 +227,7 @@ func childArgs() []string { return strings.Split(os.Getenv("ALTFILES_ARGS"), "\n
 func childRenderer(dir string) (*Renderer, error) {
 	return New(Config{
 		Dir: filepath.Join(dir, "lib"), StateDir: filepath.Join(dir, "state"),
-		PasswdFile: "testdata/etc/passwd", GroupFile: "testdata/etc/group",
+		PasswdFile: "testdata/etc/passwd", GroupFile: "testdata/etc/group", KeepGenerations: 2,
 	})
 }
 
@@ -233,15 +241,7 @@ func killedChild() error {
 	if err != nil {
 		return err
 	}
-	n := 0
-	r.step = func(_ string, op func() error) error {
-		if n == at {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {}
-		}
-		n++
-		return op()
-	}
+	killAt(r, at)
 	p, err := r.Plan(each(newRows))
 	if err != nil {
 		return err

@@ -40,7 +40,7 @@ type generation struct {
 
 // memory is what the manifest says of generations.
 type memory struct {
-	// Last is the greatest number that was given.
+	// Last is the greatest number that was given, be it to a commit that failed.
 	Last int64 `json:"last"`
 	// InPlace is the number of the one in place, Next the one that a commit began
 	// to put there; if it is still set, that was killed or failed on the way.
@@ -151,12 +151,24 @@ func (r *Renderer) Generations() (all []Generation, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	m, err := r.manifest()
+	state, err := openState(r.cfg.StateDir, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, state.Close()) }()
+	m, err := readManifest(state)
+	if err != nil {
+		return nil, err
+	}
+	names, err := storedNames(state)
 	if err != nil {
 		return nil, err
 	}
 	m.recover(d, r.cfg.KeepGenerations)
-	for _, g := range m.Memory.List {
+	for _, g := range complete(m.Memory.List, m.Memory.InPlace, names) {
 		if g.Dir == d.path {
 			// Where a commit ended half way, the files are those of no generation.
 			all = append(all, Generation{g.Number, g.Position, g.Time, g.Accounts, g.Number == m.Memory.InPlace && m.Memory.Next == nil})
@@ -231,8 +243,8 @@ func (f *plannedFile) in(g generation) bool {
 }
 
 // target is the generation that the files will be: that which is restored, the
-// one in place where that is being mended, the newest where that comes back, or
-// else a new one.
+// one that a commit began with, the one in place where that is being mended, the
+// newest where that comes back, or else a new one.
 func (p *Plan) target(m *manifest, at roster.Position) generation {
 	if p.restores != nil {
 		return *p.restores
@@ -253,7 +265,7 @@ func (p *Plan) target(m *manifest, at roster.Position) generation {
 			g.Files[f.name] = *f.content()
 		}
 	}
-	known := []*generation{m.Memory.inPlace(p.path)}
+	known := []*generation{m.Memory.Next, m.Memory.inPlace(p.path)}
 	if n := len(m.Memory.List); n > 0 {
 		known = append(known, &m.Memory.List[n-1])
 	}

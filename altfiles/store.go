@@ -64,7 +64,7 @@ func (k *keeping) begin(at roster.Position) {
 	after := k.m.Memory
 	after.put(next, k.p.r.cfg.KeepGenerations)
 	k.worth = sums(after.List)
-	k.m.Memory.Next = &next
+	k.m.Memory.Next, k.m.Memory.Last = &next, after.Last
 }
 
 // old is the digest under which the file in f's place is to be kept, empty if it
@@ -158,21 +158,19 @@ func (store *dir) put(c content, data []byte, step hook) error {
 // settle makes the generation that was put in place the one in place. Those whose
 // files are not all there are forgotten.
 func (k *keeping) settle() {
-	next := k.m.Memory.Next
-	if next == nil {
-		return
+	if next := k.m.Memory.Next; next != nil {
+		k.m.Memory.put(*next, k.p.r.cfg.KeepGenerations)
 	}
-	k.m.Memory.put(*next, k.p.r.cfg.KeepGenerations)
-	stored, err := k.stored()
+	names, err := storedNames(k.state)
 	if err != nil {
 		k.failed = append(k.failed, err)
 	}
-	k.m.Memory.List = complete(k.m.Memory.List, next.Number, stored)
+	k.m.Memory.List = complete(k.m.Memory.List, k.m.Memory.InPlace, names)
 }
 
-// stored are the names of the files in the store.
-func (k *keeping) stored() (map[string]bool, error) {
-	store, err := openStore(k.state, false)
+// storedNames are the names of the files in the store.
+func storedNames(state *dir) (map[string]bool, error) {
+	store, err := openStore(state, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -290,12 +288,15 @@ func moveTo(from *dir, name string, to *dir, as string) error {
 // exchange swaps the names of two files. The error is errNoExchange where the
 // file system cannot; nothing has happened then.
 func (d *dir) exchange(a, b string) error {
-	err := withFds(d, d, func(fd, same int) error { return unix.Renameat2(fd, a, same, b, unix.RENAME_EXCHANGE) })
+	err := withFds(d, d, func(fd, same int) error { return renameat2(fd, a, same, b, unix.RENAME_EXCHANGE) })
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("%w: %w", errNoExchange, err)
 	}
 	return err
 }
+
+// renameat2 is the system's, but in a test.
+var renameat2 = unix.Renameat2
 
 var errNoExchange = errors.New("files cannot be exchanged here")
 
