@@ -107,6 +107,8 @@ type Plan struct {
 	left    LeftOut
 	// warnings are about the policy.
 	warnings []string
+	// unswept says that a killed commit left files beside these.
+	unswept bool
 	// restores is the generation that is put back, nil for a rendering.
 	restores *generation
 	notKept  error
@@ -171,6 +173,9 @@ func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) 
 		return nil, err
 	}
 	p := &Plan{r: r, dir: d.id, path: d.path}
+	if err := p.lookForLeftovers(d); err != nil {
+		return nil, err
+	}
 	for _, f := range r.cfg.Layout.files() {
 		f.gone = !r.rules.shadow && (f.kind == shadowName || f.index == shadowName)
 		if f.gone && m.record(d.path, f.name) == (record{}) {
@@ -319,5 +324,13 @@ func (p *Plan) Changed() bool {
 			return true
 		}
 	}
-	return false
+	return p.unswept
+}
+
+// lookForLeftovers finds out whether a killed commit left anything: the next puts
+// it away, though it have nothing else to do. Hashes may be in it.
+func (p *Plan) lookForLeftovers(d *dir) error {
+	left, err := d.leftovers(p.r.cfg.Layout.names()...)
+	p.unswept = len(left) > 0
+	return err
 }

@@ -35,6 +35,9 @@ func (r *Renderer) PlanGeneration(number int64) (_ *Plan, err error) {
 	}
 	defer func() { err = errors.Join(err, state.Close()) }()
 	p := &Plan{r: r, dir: d.id, path: d.path, restores: g}
+	if err := p.lookForLeftovers(d); err != nil {
+		return nil, err
+	}
 	names := map[string]string{}
 	for _, f := range r.cfg.Layout.files() {
 		if f.kind != "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,35 +89,41 @@ func (k *keeping) old(f *plannedFile) string {
 
 // take moves what was replaced from its temporary names into the store.
 func (k *keeping) take(drafts []*draft) {
+	drafts = slices.DeleteFunc(slices.Clone(drafts), func(dr *draft) bool { return !dr.swapped })
+	names := make(map[string]string, len(drafts))
 	for _, dr := range drafts {
-		if !dr.swapped {
-			continue
-		}
+		names[dr.temp] = dr.old
 		dr.swapped = false
-		if err := k.move(dr.temp, dr.old); err != nil {
-			k.failed = append(k.failed, err)
-		}
 	}
+	k.move(names)
 }
 
-func (k *keeping) move(temp, sum string) (err error) {
+// move moves files into the store: temporary names to digests. Those that it
+// fails for stay where they are.
+func (k *keeping) move(names map[string]string) {
+	if len(names) == 0 {
+		return
+	}
 	store, err := openStore(k.state, true)
 	if err != nil {
-		return err
+		k.failed = append(k.failed, err)
+		return
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer store.Close()
 	step := k.p.r.step
-	err = step("keep "+sum, func() error { return moveTo(k.d, temp, store, sum) })
-	if errors.Is(err, unix.EXDEV) {
-		// Another file system: by copy, behind all renames that matter.
-		err = k.copy(store, temp, sum)
-	} else if err == nil {
-		err = store.sync(sum, step)
+	for _, temp := range slices.Sorted(maps.Keys(names)) {
+		err := step("keep "+temp, func() error { return moveTo(k.d, temp, store, names[temp]) })
+		if errors.Is(err, unix.EXDEV) {
+			// Another file system: by copy, behind all renames that matter.
+			err = k.copy(store, temp, names[temp])
+		}
+		if err != nil {
+			k.failed = append(k.failed, fmt.Errorf("keep what %s held: %w", filepath.Join(k.d.path, temp), err))
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("keep what %s held: %w", filepath.Join(k.d.path, temp), err)
+	if err := store.sync(storeName, step); err != nil {
+		k.failed = append(k.failed, err)
 	}
-	return nil
 }
 
 func (k *keeping) copy(store *dir, temp, sum string) error {
@@ -215,32 +222,30 @@ func (k *keeping) prune() {
 // salvage keeps what a killed commit had replaced and not yet moved into the
 // store, and returns the leftovers that are nothing of the kind.
 func (k *keeping) salvage(left []string) (rest []string) {
-	wanted := sums(k.m.Memory.List)
+	wanted := map[int64][]string{} // digests by size, lest all be read
+	for sum, size := range sums(k.m.Memory.List) {
+		wanted[size] = append(wanted[size], sum)
+	}
+	keep := map[string]string{}
 	for _, name := range left {
 		st, err := k.d.inspect(name)
-		if err != nil || st.size == 0 || !slices.ContainsFunc(values(wanted), func(size int64) bool { return size == st.size }) {
-			rest = append(rest, name)
-			continue
+		if err == nil && st.size > 0 && len(wanted[st.size]) > 0 {
+			sum, err := k.d.digest(name, st)
+			if text := hex.EncodeToString(sum[:]); err == nil && slices.Contains(wanted[st.size], text) {
+				keep[name] = text
+				continue
+			}
 		}
-		sum, err := k.d.digest(name, st)
-		text := hex.EncodeToString(sum[:])
-		if _, ok := wanted[text]; err != nil || !ok {
-			rest = append(rest, name)
-			continue
-		}
-		if err := k.move(name, text); err != nil {
-			k.failed = append(k.failed, err)
+		rest = append(rest, name)
+	}
+	k.move(keep)
+	// Copies leave what they are of, and so do failures.
+	for name := range keep {
+		if st, err := k.d.inspect(name); err != nil || st.exists {
 			rest = append(rest, name)
 		}
 	}
 	return rest
-}
-
-func values(m map[string]int64) (all []int64) {
-	for _, v := range m {
-		all = append(all, v)
-	}
-	return all
 }
 
 // list names all that lies in a directory.

@@ -66,7 +66,6 @@ func (unreached) Snapshot(context.Context) (io.ReadCloser, error) { return nil, 
 func twoGenerations(t *testing.T) (h *house, o *origin, first [3]string, pin Pin) {
 	t.Helper()
 	h, o = newHouse(t.TempDir()), town()
-	h.render.KeepGenerations = 3
 	if _, _, err := h.once(t, o); err != nil {
 		t.Fatal(err)
 	}

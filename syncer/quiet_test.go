@@ -45,7 +45,7 @@ func newHouse(root string) *house {
 	h := &house{root: root, cfg: Config{StateDir: root + "/state", Fuse: Fuse{Count: 1000}, Version: "1"}}
 	h.render = altfiles.Config{
 		Dir: root + "/files", StateDir: h.cfg.StateDir, PasswdFile: root + "/etc/passwd", GroupFile: root + "/etc/group",
-		Policy: altfiles.DefaultPolicy(),
+		Policy: altfiles.DefaultPolicy(), KeepGenerations: 3,
 	}
 	must(os.MkdirAll(h.render.Dir, 0o755))
 	must(os.MkdirAll(root+"/etc", 0o755))

@@ -35,7 +35,7 @@ func TestAgentKilledAtAnyStepLeavesWholeFiles(t *testing.T) {
 		t.Fatal("the change changes nothing")
 	}
 	kills := 0
-	for _, call := range []string{"openat", "write", "fchmod", "fsync", "renameat", "unlinkat"} {
+	for _, call := range []string{"openat", "write", "fchmod", "fsync", "renameat", "renameat2", "unlinkat"} {
 		for n, alive := 1, 0; alive < 3 && n < 200; n++ {
 			r.agent = copyNode(t, base, fmt.Sprintf("%s-%d", call, n))
 			if !syncKilledAt(t, r, call, n) {
