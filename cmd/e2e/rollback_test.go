@@ -216,3 +216,63 @@ func TestRollbackRefusesWhatMakesNoSense(t *testing.T) {
 		t.Error("the node is pinned")
 	}
 }
+
+// TestRollbackKilledAtAnyStepEndsPinnedOrNotAtAll kills the real command at its
+// nth call of what makes a change durable or visible.
+func TestRollbackKilledAtAnyStepEndsPinnedOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	need(t, "strace", "cp")
+	r, ids := policyRig(t)
+	r.sync(t, 0)
+	first := contents(t, r.agent.Dir)
+	r.active(t, ids[0], false)
+	r.sync(t, 0)
+	second := contents(t, r.agent.Dir)
+	base := r.agent
+	kills, pinned := 0, 0
+	for _, call := range []string{"mkdirat", "renameat", "renameat2", "fsync"} {
+		for n, alive := 1, 0; alive < 3 && n < 100; n++ {
+			r.agent = copyNode(t, base, fmt.Sprintf("%s-%d", call, n))
+			where := fmt.Sprintf("killed at %s number %d", call, n)
+			killed := killedAt(t, r, call, n, "rollback", "1", "--yes", "--log-level", "error")
+			if killed {
+				kills++
+			} else {
+				alive++ // strace counts for each thread, so the next n may kill again
+			}
+			now := contents(t, r.agent.Dir)
+			for name := range first {
+				if now[name] != first[name] && now[name] != second[name] {
+					t.Errorf("%s: %s is neither the old file nor the new one", where, name)
+				}
+			}
+			status, want := 0, second
+			if _, err := os.Stat(filepath.Join(r.agent.StateDir, "pin.json")); err == nil {
+				if killed {
+					pinned++
+				}
+				status, want = 4, first
+			} else if !maps.Equal(now, second) {
+				t.Errorf("%s: a file changed before there was a pin", where)
+			}
+			r.sync(t, status)
+			if !maps.Equal(contents(t, r.agent.Dir), want) {
+				t.Errorf("%s: the next pass does not finish it", where)
+			}
+			if extra := strangers(t, r.agent.Dir); len(extra) > 0 {
+				t.Errorf("%s: %v stay behind", where, extra)
+			}
+			// Whatever happened, both generations are there.
+			for generation, want := range []map[string]string{first, second} {
+				if status, out := r.both(t, "rollback", fmt.Sprint(generation+1), "--yes"); status != 0 || !maps.Equal(contents(t, r.agent.Dir), want) {
+					t.Errorf("%s: generation %d: status %d\n%s", where, generation+1, status, out)
+				}
+			}
+			os.RemoveAll(filepath.Dir(r.agent.Dir))
+		}
+	}
+	if pinned == 0 || pinned == kills {
+		t.Errorf("%d rollbacks were killed, %d of them behind the pin: strace does not do its part", kills, pinned)
+	}
+	t.Logf("%d rollbacks were killed, %d of them behind the pin", kills, pinned)
+}
