@@ -217,7 +217,11 @@ func (p *Plan) settle(k *keeping) error {
 		case f.gone && r != (record{}):
 			m.set(d.path, f.name, record{})
 		case r.Intended != nil:
-			m.set(d.path, f.name, record{Written: f.content(), Seen: d.markOf(f.name)})
+			st, err := d.inspect(f.name)
+			if err != nil {
+				return err
+			}
+			m.set(d.path, f.name, record{Written: f.content(), Placed: st.mark()})
 		default:
 			continue
 		}

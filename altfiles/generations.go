@@ -211,7 +211,7 @@ func (m *manifest) recover(d *dir, keep int) bool {
 		m.set(d.path, name, record{})
 	}
 	for name, c := range next.Files {
-		m.set(d.path, name, record{Written: &c, Seen: marks[name]})
+		m.set(d.path, name, record{Written: &c, Placed: marks[name]})
 	}
 	m.Memory.put(*next, keep)
 	return true
@@ -259,7 +259,7 @@ func (p *Plan) target(m *manifest, at roster.Position) generation {
 			continue
 		}
 		c := m.record(p.path, f.name)
-		if f.right && c.Written != nil && c.Seen == f.was.mark() {
+		if f.right && c.Written != nil && c.Placed == f.was.mark() {
 			g.Files[f.name] = *c.Written
 		} else {
 			g.Files[f.name] = *f.content()
@@ -275,21 +275,6 @@ func (p *Plan) target(m *manifest, at roster.Position) generation {
 		}
 	}
 	return g
-}
-
-// mark tells a version of a file from others, also after the device got another
-// number, as it may at boot.
-func (st stamp) mark() string {
-	return fmt.Sprintf("%d:%d:%d.%09d:%d.%09d", st.ino, st.size, st.mtime.Sec, st.mtime.Nsec, st.ctime.Sec, st.ctime.Nsec)
-}
-
-// markOf is the mark of a file, empty if it has none.
-func (d *dir) markOf(name string) string {
-	st, err := d.inspect(name)
-	if err != nil || !st.exists {
-		return ""
-	}
-	return st.mark()
 }
 
 // NoGenerationError says that a generation is not, or no longer, kept.

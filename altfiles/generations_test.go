@@ -351,7 +351,7 @@ func TestFilesFromBeforeThereWereGenerationsAreTheFirst(t *testing.T) {
 	}
 	m.Memory = memory{}
 	for name, rec := range m.Dirs[r.cfg.Dir] {
-		rec.Seen = ""
+		rec.Placed = ""
 		m.Dirs[r.cfg.Dir][name] = rec
 	}
 	state, err := openState(filepath.Dir(path), false)

@@ -37,9 +37,9 @@ type manifest struct {
 type record struct {
 	Written  *content `json:"written,omitempty"`
 	Intended *content `json:"intended,omitempty"`
-	// Seen is the file's mark after it was written: a file that still has it holds
-	// what Written says.
-	Seen string `json:"seen,omitempty"`
+	// Placed is the mark of the file as it was left in its place, empty when that
+	// is unknown; see Altered.
+	Placed string `json:"placed,omitempty"`
 }
 
 // content is a file's size in bytes and SHA-256 in hexadecimal digits.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -47,7 +48,7 @@ func (r *Renderer) Mark() (mark string, newest time.Time, err error) {
 		return "", time.Time{}, err
 	}
 	note(manifestName, st)
-	for _, path := range []string{r.cfg.PasswdFile, r.cfg.GroupFile} {
+	for _, path := range r.local() {
 		info, err := os.Stat(path)
 		if err != nil {
 			return "", time.Time{}, err
@@ -56,6 +57,18 @@ func (r *Renderer) Mark() (mark string, newest time.Time, err error) {
 	}
 	return hex.EncodeToString(h.Sum(nil)), newest, nil
 }
+
+// Paths are those of the files that Mark looks at, but for the manifest: the rendered
+// ones and the node's own.
+func (r *Renderer) Paths() []string {
+	all := r.local()
+	for _, name := range r.cfg.Layout.names() {
+		all = append(all, filepath.Join(r.cfg.Dir, name))
+	}
+	return all
+}
+
+func (r *Renderer) local() []string { return []string{r.cfg.PasswdFile, r.cfg.GroupFile} }
 
 // manifestStamp looks at the manifest and its directory.
 func (r *Renderer) manifestStamp() (_ stamp, err error) {

@@ -128,6 +128,7 @@ type plannedFile struct {
 	// was is the file as it was found, right whether it needs no writing.
 	was   stamp
 	right bool
+	had   record   // what the manifest says of it
 	sum   *content // of data, once it was asked for
 }
 
@@ -187,6 +188,7 @@ func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) 
 		if err := m.checkOurs(d, f.name, f.was); err != nil {
 			return nil, err
 		}
+		f.had = m.record(d.path, f.name)
 		p.files = append(p.files, f)
 	}
 	local, err := readLocal(r.cfg.PasswdFile, r.cfg.GroupFile)

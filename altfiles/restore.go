@@ -53,6 +53,7 @@ func (r *Renderer) PlanGeneration(number int64) (_ *Plan, err error) {
 		if err := m.checkOurs(d, f.name, f.was); err != nil {
 			return nil, err
 		}
+		f.had = m.record(d.path, f.name)
 		if f.kind != "" && ok {
 			if f.data, err = g.data(d, state, f.name, c); err != nil {
 				return nil, err

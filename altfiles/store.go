@@ -79,7 +79,7 @@ func (k *keeping) old(f *plannedFile) string {
 	if _, ok := k.worth[r.Written.SHA256]; !ok || !f.gone && r.Written.SHA256 == f.content().SHA256 {
 		return ""
 	}
-	if r.Seen != f.was.mark() {
+	if r.Placed != f.was.mark() {
 		if is, err := k.d.is(f.name, f.was, *r.Written); err != nil || !is {
 			return ""
 		}

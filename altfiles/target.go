@@ -83,6 +83,15 @@ func stampOf(info fs.FileInfo) stamp {
 	}
 }
 
+// mark is a stamp as text, empty for no file.
+func (st stamp) mark() string {
+	if !st.exists {
+		return ""
+	}
+	return fmt.Sprintf("%x:%x:%d:%d.%09d:%d.%09d:%o:%d:%d", st.dev, st.ino, st.size,
+		st.mtime.Sec, st.mtime.Nsec, st.ctime.Sec, st.ctime.Nsec, uint32(st.mode), st.uid, st.gid)
+}
+
 // inspect looks at a file without opening it. It fails with a *ForeignError
 // unless that is absent or a regular file with one name: a rename would do away
 // with a link or a device that somebody made on purpose, and another name of

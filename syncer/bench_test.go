@@ -28,6 +28,7 @@ func (idle) Effect() roster.Effect        { return roster.Effect{} }
 func (idle) Changed() bool                { return false }
 func (idle) WriteDiff(io.Writer) error    { return nil }
 func (idle) Commit(roster.Position) error { return nil }
+func (idle) Altered() ([]string, error)   { return nil, nil }
 
 // city is an origin with 100,000 accounts; its streams are made once.
 func city() (snapshot []byte, from, to roster.Position, delta, after []byte) {

@@ -239,6 +239,7 @@ type files struct {
 	mu        sync.Mutex // over the rest
 	planErr   error
 	commitErr error
+	wrote     *string // by the last Commit
 }
 
 func (f *files) fail(plan, commit error) {
@@ -330,7 +331,19 @@ func (p *filesPlan) Commit(roster.Position) error {
 	if _, err := p.files.failures(); err != nil {
 		return err
 	}
+	p.files.mu.Lock()
+	p.files.wrote = &p.after
+	p.files.mu.Unlock()
 	return os.WriteFile(p.files.path, []byte(p.after), 0o600)
+}
+
+func (p *filesPlan) Altered() ([]string, error) {
+	p.files.mu.Lock()
+	defer p.files.mu.Unlock()
+	if wrote := p.files.wrote; wrote != nil && *wrote != p.before {
+		return []string{p.files.path + " holds something else"}, nil
+	}
+	return nil, nil
 }
 
 // node is a state directory, a sink, and the settings for both.

@@ -138,6 +138,7 @@ func (s *Syncer) commit(ctx context.Context, p *planning, st *State, res *Result
 		return fmt.Errorf("plan the files at change %d: %w", p.pos.Seq, err)
 	}
 	res.Effect = effect
+	res.mark = s.mark()
 	s.reportQuarantine(ctx, st, effect.Quarantined)
 	if plan.Changed() {
 		if err := s.checkFuse(effect, p.pos); err != nil {
@@ -146,10 +147,16 @@ func (s *Syncer) commit(ctx context.Context, p *planning, st *State, res *Result
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("before the files were written: %w", context.Cause(ctx))
 		}
+		mend, err := findAltered(plan)
+		if err != nil {
+			return fmt.Errorf("look at what is to be written at change %d: %w", p.pos.Seq, err)
+		}
 		if err := plan.Commit(p.pos); err != nil {
 			return fmt.Errorf("write the files at change %d: %w", p.pos.Seq, err)
 		}
 		res.Wrote = true
+		res.mark = s.mark() // who edits a file in between is found at the next audit
+		s.reportAltered(ctx, st, mend)
 		s.log.InfoContext(ctx, "wrote the files", "position", p.pos.String(), "effect", effect.String())
 	}
 	pos := p.pos
@@ -170,8 +177,11 @@ func (s *Syncer) plan(ctx context.Context, rows changes) (Plan, roster.Effect, e
 		n := 0
 		broken, unknown, ended = nil, nil, false
 		for c, err := range rows {
-			if n++; err == nil && n%1024 == 0 && ctx.Err() != nil {
-				err = context.Cause(ctx)
+			if n++; err == nil && n%1024 == 0 {
+				s.alive(passLimit)
+				if ctx.Err() != nil {
+					err = context.Cause(ctx)
+				}
 			}
 			if err != nil {
 				broken = err

@@ -212,9 +212,14 @@ func (s *Syncer) Release(ctx context.Context) (Result, error) {
 // putBack makes the files those of the pinned generation.
 func (s *Syncer) putBack(ctx context.Context, plan Plan, pin Pin, st *State, res *Result) error {
 	if plan.Changed() {
+		mend, err := findAltered(plan)
+		if err != nil {
+			return fmt.Errorf("look at what generation %d would replace: %w", pin.Generation, err)
+		}
 		if err := plan.Commit(pin.Position); err != nil {
 			return fmt.Errorf("put generation %d back: %w", pin.Generation, err)
 		}
+		s.reportAltered(ctx, st, mend)
 		res.Wrote, res.Effect = true, plan.Effect()
 		s.log.WarnContext(ctx, "put back the generation that the files are pinned to", "generation", pin.Generation, "effect", plan.Effect().String())
 	}
@@ -250,8 +255,12 @@ func (s *Syncer) pinned(ctx context.Context, pin Pin, ask ask, st *State, res *R
 	if err != nil {
 		return fmt.Errorf("the files are pinned to a generation that cannot be put back, and are as they were: %w; let them go with pwb-agent rollback --release", err)
 	}
+	res.mark = s.mark()
 	if err := s.putBack(ctx, mend, pin, st, res); err != nil {
 		return err
+	}
+	if res.Wrote {
+		res.mark = s.mark()
 	}
 	var p *planning
 	if ask != nil {

@@ -58,7 +58,7 @@ func (s *Syncer) quiet(st *State, res *Result, first ask) (is bool, next ask, do
 	// The files are looked at when the answer is there: that may take a while.
 	if errors.Is(err, ErrNoChange) && c.Mirror == mirrorMark(s.cfg.StateDir) {
 		if mark, _, err := s.sink.Mark(); err == nil && mark == c.Sink {
-			res.Position, res.Reached = c.Position, true
+			res.Position, res.Reached, res.mark = c.Position, true, mark
 			st.LastRender = utcNow()
 			return true, nil, done
 		}
@@ -124,6 +124,15 @@ func (st *State) setComplete(b basis, pos roster.Position, was *Complete) {
 			st.Complete = was // a proof more is no reason to write the state
 		}
 	}
+}
+
+// mark is the Sink's now, empty if it cannot tell.
+func (s *Syncer) mark() string {
+	mark, _, err := s.sink.Mark()
+	if err != nil {
+		return ""
+	}
+	return mark
 }
 
 // program tells this agent from others: by its version, and by its file, as

@@ -110,6 +110,7 @@ func TestAServerThatFailsGetsTheReportWithTheNextPassAndNothingElseIsOtherwise(t
 				step()
 				res, err := n.once(c)
 				want, wantErr := silent.once(c)
+				res.mark, want.mark = "", "" // of different files
 				if !reflect.DeepEqual(res, want) || fmt.Sprint(err) != fmt.Sprint(wantErr) || errors.Is(err, ErrFuse) != errors.Is(wantErr, ErrFuse) {
 					t.Errorf("pass %d: %+v, %v\nwithout reports: %+v, %v", i, res, err, want, wantErr)
 				}

@@ -5,16 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"pwb/roster"
 )
-
-// maxRetryAfter is the longest that a server may ask Run to stay away. Somebody
-// who leaves is to be locked out today, whatever a proxy thinks of its load.
-const maxRetryAfter = 5 * time.Minute
 
 // Run keeps the node in step until ctx ends, and then returns nil. It fails at
 // once when the state directory cannot be used, and for a dry run; every later
@@ -44,7 +39,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 		if res.Reached {
 			r.remind(res.Position.Epoch)
 		}
-		r.wait(ctx, r.pause(res, err, time.Since(began)))
+		r.rest(ctx, res, err, time.Since(began))
 	}
 	return nil
 }
@@ -54,14 +49,17 @@ type runner struct {
 	*Syncer
 	wake <-chan struct{}
 	// due asks for a full pass instead of a poll; audited is when the last one
-	// was.
+	// was, and mark what the Sink's was then.
 	due     bool
 	audited time.Time
+	mark    string
 	// failures and snapshots count those in a row. told is the failure that was
 	// logged last.
 	failures  int
 	snapshots int
 	told      string
+	// took is how long the last full pass was, without the wait before it.
+	took time.Duration
 	// tidings takes the server's epoch after each step that reached it.
 	tidings chan string
 }
@@ -79,8 +77,13 @@ func (r *runner) step(ctx context.Context) (Result, error) {
 	}
 	r.tellRendered(st.Rendered)
 
-	body, err := r.src.Changes(ctx, pos, r.cfg.Wait)
+	// What ends the poll also ends its answer, which the pass reads.
+	polling, end := context.WithCancel(ctx)
+	defer end()
+	body, err := r.poll(polling, end, pos)
 	switch {
+	case errors.Is(err, errDisturbed):
+		return r.full(ctx, r.askNow(ctx))
 	case errors.Is(err, ErrNoChange):
 		return r.observed(Result{Reached: true, Position: pos}, nil)
 	case err != nil && !errors.Is(err, ErrResync):
@@ -89,25 +92,59 @@ func (r *runner) step(ctx context.Context) (Result, error) {
 		}
 		return r.pollFailed(ctx, pos, fmt.Errorf("wait for changes after %d: %w", pos.Seq, err))
 	}
-	now := r.askNow(ctx)
-	if err == nil && r.cfg.Settle > 0 {
-		body.Close()
-		if !sleep(ctx, r.cfg.Settle, new(<-chan struct{})) {
-			return Result{}, context.Cause(ctx)
-		}
-		return r.full(ctx, now)
-	}
 	if err == nil {
 		defer body.Close()
 	}
 	used := false
 	return r.full(ctx, func(at roster.Position) (io.ReadCloser, error) {
 		if used || at != pos { // another pass moved the mirror meanwhile
-			return now(at)
+			return r.src.Changes(ctx, at, 0)
 		}
 		used = true
 		return body, err
 	})
+}
+
+// errDisturbed says that a poll was given up since files changed.
+var errDisturbed = errors.New("files changed")
+
+// poll waits at the server for changes, or until files change: it then calls end,
+// which ends ctx, and fails with errDisturbed.
+func (r *runner) poll(ctx context.Context, end func(), pos roster.Position) (io.ReadCloser, error) {
+	r.alive(r.cfg.Wait + pollLimit)
+	type answer struct {
+		body io.ReadCloser
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		body, err := r.src.Changes(ctx, pos, r.cfg.Wait)
+		answers <- answer{body, err}
+	}()
+	for {
+		select {
+		case a := <-answers:
+			return a.body, a.err
+		case _, ok := <-r.wake:
+			if !ok { // which would wake for ever
+				r.wake = nil
+			}
+			if !ok || !r.disturbed() {
+				continue
+			}
+			end()
+			if a := <-answers; a.body != nil {
+				a.body.Close()
+			}
+			return nil, errDisturbed
+		}
+	}
+}
+
+// disturbed reports whether files are other than after the last full pass.
+func (r *runner) disturbed() bool {
+	mark, _, err := r.sink.Mark()
+	return err != nil || mark != r.mark
 }
 
 // pollFailed records the failure of a poll. What follows is a full pass, which
@@ -125,76 +162,17 @@ func (r *runner) pollFailed(ctx context.Context, pos roster.Position, failure er
 }
 
 func (r *runner) full(ctx context.Context, ask ask) (Result, error) {
-	res, err := r.observed(r.locked(ctx, func() (Result, error) { return r.passOrQuiet(ctx, ask) }))
-	r.tell(ctx, err)
+	r.alive(passLimit)
+	began := time.Now()
+	res, err := r.locked(ctx, func() (Result, error) { return r.passOrQuiet(ctx, ask) })
 	r.due = err != nil && !stands(err)
 	if !r.due {
 		r.audited = time.Now()
+		r.mark = res.mark
 	}
-	return res, err
-}
-
-// pause is how long to wait before the next step, after one that took some time.
-func (r *runner) pause(res Result, err error, took time.Duration) time.Duration {
-	if err != nil && !stands(err) {
-		r.failures++
-		d := r.backoff(r.failures)
-		if status, ok := errors.AsType[*StatusError](err); ok {
-			d += min(status.RetryAfter, maxRetryAfter)
-		}
-		return d
-	}
-	r.failures = 0
-	if res.Snapshot != "" {
-		// One snapshot is how a node begins. One after the other is a server
-		// that does not know its own positions: no reason to load it more.
-		r.snapshots++
-		if r.snapshots > 1 {
-			return r.backoff(r.snapshots)
-		}
-		return 0
-	}
-	r.snapshots = 0
-	if !res.Pulled {
-		return max(0, r.cfg.MinBackoff-took)
-	}
-	return 0
-}
-
-// backoff is random below a bound that doubles with n, which begins at 1.
-func (r *runner) backoff(n int) time.Duration {
-	bound := r.cfg.MinBackoff
-	for ; n > 1 && bound < r.cfg.MaxBackoff; n-- {
-		bound *= 2
-	}
-	return rand.N(min(bound, r.cfg.MaxBackoff)) + 1
-}
-
-// wait lets d pass, or less when somebody wakes Run or ctx ends.
-func (r *runner) wait(ctx context.Context, d time.Duration) {
-	if d > 0 {
-		sleep(ctx, d, &r.wake)
-	}
-}
-
-// sleep waits for d and reports true, or less when *wake has a value, or until
-// ctx ends: false. A closed channel wakes nobody and becomes nil.
-func sleep(ctx context.Context, d time.Duration, wake *<-chan struct{}) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-			return true
-		case <-ctx.Done():
-			return false
-		case _, ok := <-*wake:
-			if ok {
-				return true
-			}
-			*wake = nil
-		}
-	}
+	r.took = time.Since(began)
+	r.tell(ctx, err)
+	return r.observed(res, err)
 }
 
 // tell logs a failure when it differs from the one before, and its end. Polls

@@ -22,6 +22,7 @@ type running struct {
 	t      *testing.T
 	log    *bytes.Buffer
 	events []Event
+	wake   chan struct{} // made in the bubble
 }
 
 // run calls test while Run runs on n and o, and ends it afterwards.
@@ -30,6 +31,8 @@ func run(t *testing.T, n *node, o Source, test func(*running)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &running{node: n, t: t, log: &bytes.Buffer{}}
 		n.cfg.Log = slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+		r.wake = make(chan struct{}, 1)
+		n.cfg.Wake = r.wake
 		n.cfg.Observe = func(e Event) { r.events = append(r.events, e) }
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -180,7 +183,9 @@ func TestAWakeEndsAWaitEarly(t *testing.T) {
 				t.Errorf("asked %d times, want %d", asked, i)
 			}
 			wake <- struct{}{}
+			pass(s.cfg.MinBackoff) // wakes do not make it hammer
 		}
+		synctest.Wait()
 		close(wake) // which wakes nobody, and above all not for ever
 		synctest.Wait()
 		before := asked
@@ -304,22 +309,45 @@ func TestRunHealsADamagedMirror(t *testing.T) {
 	})
 }
 
-func TestASettlingTimeMakesOnePullOfABurst(t *testing.T) {
+func TestABurstIsRenderedAtOnceAndThenAsOne(t *testing.T) {
 	n, o := newNode(t), town()
 	n.mustOnce(o)
 	n.cfg.Settle = time.Second
 	run(t, n, remade(o), func(r *running) {
 		pass(time.Second)
+		o.set(account(9))
+		synctest.Wait()
+		r.checkInStep(o)
 		for i := range 5 {
 			o.set(account(10 + i))
 			pass(100 * time.Millisecond)
 		}
+		if st := r.state(); st.Deltas != 1 {
+			t.Errorf("%d deltas in half a second", st.Deltas)
+		}
 		pass(time.Second)
 		r.checkInStep(o)
-		if st := r.state(); st.Deltas != 1 {
+		if st := r.state(); st.Deltas != 2 {
 			t.Errorf("%d deltas", st.Deltas)
 		}
 	})
+}
+
+func TestAfterARenderRunRestsForAsLongAsThatTook(t *testing.T) {
+	s, err := New(Config{StateDir: "x"}, town(), &files{})
+	must(err)
+	r := &runner{Syncer: s}
+	for _, c := range []struct{ took, settle, want time.Duration }{
+		{200 * time.Millisecond, 0, 200 * time.Millisecond},
+		{time.Minute, 0, maxRest},
+		{time.Second, 3 * time.Second, 3 * time.Second},
+		{3 * time.Second, time.Second, 3 * time.Second},
+	} {
+		r.took, r.cfg.Settle = c.took, c.settle
+		if least, more := r.pause(Result{Pulled: true, Wrote: true}, nil, time.Hour); least != c.want || more != 0 {
+			t.Errorf("took %v, settle %v: rests %v and %v", c.took, c.settle, least, more)
+		}
+	}
 }
 
 func TestAPollThatAnotherPassOvertookIsAskedAnew(t *testing.T) {

@@ -75,6 +75,9 @@ type Plan interface {
 	Changed() bool
 	// WriteDiff shows the difference to a human. It holds no secret.
 	WriteDiff(w io.Writer) error
+	// Altered says of each file that Commit would put right how somebody else
+	// changed it since a Commit wrote it, if somebody did.
+	Altered() ([]string, error)
 	// Commit makes the files so, durably. When it fails, every file is either
 	// the old one or the new one. The rows were those of the roster at a position,
 	// which a Keeper remembers.

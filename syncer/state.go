@@ -55,10 +55,13 @@ type State struct {
 	QuarantinedCount int                 `json:"quarantined_count,omitempty"`
 	// Snapshots and Deltas count what was written to the mirror. Heals counts
 	// those snapshots that were taken because the mirror was damaged or a delta
-	// did not fit.
-	Snapshots int64 `json:"snapshots"`
-	Deltas    int64 `json:"deltas"`
-	Heals     int64 `json:"heals"`
+	// did not fit. Mends counts the passes that put right what somebody else had
+	// done to rendered files, LastMend is when the last did.
+	Snapshots int64     `json:"snapshots"`
+	Deltas    int64     `json:"deltas"`
+	Heals     int64     `json:"heals"`
+	Mends     int64     `json:"mends"`
+	LastMend  time.Time `json:"last_mend,omitzero"`
 }
 
 // Stop is a rendering that the fuse holds back.

@@ -40,9 +40,10 @@ type Config struct {
 	// Audit is how often Run makes a pass that looks at the files although the
 	// server has no change, which mends those that someone altered. Default 10 min.
 	Audit time.Duration
-	// Settle is how long Run waits after the first sign of a change before it
-	// pulls, so that more may come. Default none: a change is rendered at once,
-	// and what arrives meanwhile comes with the next pull.
+	// Settle is the least time between two passes of Run that write, so that a
+	// burst of changes makes few of them. The first change is rendered at once. In
+	// any case Run rests after such a pass for as long as it took, 5 s at most:
+	// rendering never takes more than half of a core. Default none.
 	Settle time.Duration
 	// MinBackoff and MaxBackoff bound the waits after failures: uniformly
 	// random below a bound that doubles from one to the other. Polls without
@@ -51,8 +52,13 @@ type Config struct {
 	MinBackoff, MaxBackoff time.Duration
 	// LockWait is how long a pass waits for another one to finish. Default 10 s.
 	LockWait time.Duration
-	// Wake ends a wait after a failure early, see Watch. May be nil.
+	// Wake tells Run that a file has changed that may matter, see Watch: the token,
+	// say, or a rendered file. It ends a wait after a failure, and the wait for the
+	// server if the Sink's Mark is another than after the last pass. May be nil.
 	Wake <-chan struct{}
+	// Alive, when set, hears from Run, from any goroutine and often, that it is
+	// alive and will say so again within a time; if it does not, it is stuck.
+	Alive func(within time.Duration)
 
 	// Local reads which ids, and whose names, the node's own passwd and group
 	// files hold from roster.MinID on, so that the server gives them to nobody.
@@ -97,6 +103,8 @@ type Result struct {
 	Snapshot string
 	// Wrote reports whether rendered files changed.
 	Wrote bool
+
+	mark string // the Sink's, when it was through with the files
 }
 
 // Syncer keeps one node in step. Its methods may be called concurrently, also
@@ -133,7 +141,7 @@ func New(cfg Config, src Source, sink Sink) (*Syncer, error) {
 	}{
 		{"wait", &cfg.Wait, 30 * time.Second},
 		{"audit interval", &cfg.Audit, 10 * time.Minute},
-		{"settling time", &cfg.Settle, 0},
+		{"least time between writes", &cfg.Settle, 0},
 		{"shortest backoff", &cfg.MinBackoff, 500 * time.Millisecond},
 		{"longest backoff", &cfg.MaxBackoff, time.Minute},
 		{"wait for the lock", &cfg.LockWait, 10 * time.Second},

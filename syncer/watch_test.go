@@ -4,7 +4,9 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 )
 
 func TestWatchTellsOfFilesThatAreReplaced(t *testing.T) {
@@ -49,10 +51,16 @@ func TestWatchTellsOfFilesThatAreReplaced(t *testing.T) {
 	}
 }
 
-func TestWatchFailsForADirectoryThatIsNotThere(t *testing.T) {
-	if _, err := Watch(t.Context(), filepath.Join(t.TempDir(), "no", "token")); err == nil {
-		t.Error("watching")
+func TestWhatCannotBeWatchedIsLookedAtFromTimeToTime(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "later")
+	token := filepath.Join(dir, "token")
+	wake, err := watch(t.Context(), time.Millisecond, []string{token})
+	if err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("error %v", err)
 	}
+	must(os.Mkdir(dir, 0o700))
+	must(os.WriteFile(token, []byte("one"), 0o600))
+	<-wake
 }
 
 func TestOtherFilesWakeNobody(t *testing.T) {

@@ -53,6 +53,7 @@ type config struct {
 
 	Wait       time.Duration `mapstructure:"wait"`
 	Audit      time.Duration `mapstructure:"audit"`
+	Settle     time.Duration `mapstructure:"settle"`
 	MinBackoff time.Duration `mapstructure:"min-backoff"`
 	MaxBackoff time.Duration `mapstructure:"max-backoff"`
 	DryRun     bool          `mapstructure:"dry-run"`

@@ -19,11 +19,11 @@ Exit status: 0 the files are current; 1 the plan could not be made; 2 there is
 something to write; 3 there is, and the mass-change fuse would stop it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := assemble(cmd, true)
+			a, err := assemble(cmd, true)
 			if err != nil {
 				return err
 			}
-			if _, err = s.Once(cmd.Context()); errors.Is(err, syncer.ErrFuse) {
+			if err = a.once(cmd.Context()); errors.Is(err, syncer.ErrFuse) {
 				return stopped{err}
 			}
 			return err

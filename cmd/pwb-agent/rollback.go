@@ -120,7 +120,11 @@ func (o *rollbackOptions) run(cmd *cobra.Command, args []string) error {
 
 // release lets the files go. It wants a server to ask, as sync does.
 func release(cmd *cobra.Command, flags *pflag.FlagSet) error {
-	s, err := assembleWith(cmd, flags)
+	a, err := assembleWith(cmd, flags)
+	if err != nil {
+		return err
+	}
+	s, err := a.syncer()
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,10 @@ func showStatus(out io.Writer, st syncer.State, pin *syncer.Pin) error {
 	if more := st.QuarantinedCount - maxShown; more > 0 {
 		line("", "and %d more; --json lists up to a thousand", more)
 	}
-	line("since the beginning", "%d snapshots, %d of them to heal, and %d deltas", st.Snapshots, st.Heals, st.Deltas)
+	line("since the beginning", "%d snapshots, %d of them to heal, %d deltas, %d mends of files that somebody else changed", st.Snapshots, st.Heals, st.Deltas, st.Mends)
+	if st.Mends > 0 {
+		line("last mend", "%s", when(st.LastMend))
+	}
 	return w.Flush()
 }
 

@@ -2,8 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
-	"time"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,12 +24,11 @@ fuse stopped the pass and the files are as they were; 4 the files are pinned by
 pwb-agent rollback, and the roster is another.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := assemble(cmd, false)
+			a, err := assemble(cmd, false)
 			if err != nil {
 				return err
 			}
-			_, err = s.Once(cmd.Context())
-			return err
+			return a.once(cmd.Context())
 		},
 	}
 	addFlags(cmd.Flags())
@@ -39,57 +37,39 @@ pwb-agent rollback, and the roster is another.`,
 	return cmd
 }
 
-func runCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "run",
-		Short: "Stay, and render every change within a moment",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := assemble(cmd, false)
-			if err != nil {
-				return err
-			}
-			err = s.Run(cmd.Context())
-			if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
-				return nil // asked to stop
-			}
-			return err
-		},
-	}
-	f := cmd.Flags()
-	addFlags(f)
-	f.Duration("wait", 30*time.Second, "`time` that a request may wait at the server for a change")
-	f.Duration("min-backoff", 500*time.Millisecond, "least `time` before a failed request is repeated")
-	f.Duration("max-backoff", time.Minute, "most `time` before a failed request is repeated")
-	f.Duration("audit", 10*time.Minute, "`time` between checks of the rendered files when nothing changes")
-	return cmd
+// agent is what the flags, the environment and the configuration describe.
+type agent struct {
+	cfg      config
+	log      *slog.Logger
+	renderer *altfiles.Renderer
+	client   *syncer.Client
+	how      syncer.Config
 }
 
 // assemble wires server, mirror and files together as the flags say; dry is
 // dry-run whatever they say.
-func assemble(cmd *cobra.Command, dry bool) (*syncer.Syncer, error) {
+func assemble(cmd *cobra.Command, dry bool) (*agent, error) {
 	flags, check, err := splitCheck(cmd.Flags())
 	if err != nil {
 		return nil, err
 	}
-	return assembleWith(cmd, flags, func(c *syncer.Config) { c.Check, c.DryRun = check, c.DryRun || dry })
+	return assembleWith(cmd, flags, func(how *syncer.Config) { how.Check, how.DryRun = check, how.DryRun || dry })
 }
 
 // assembleWith is assemble with these flags alone.
-func assembleWith(cmd *cobra.Command, flags *pflag.FlagSet, change ...func(*syncer.Config)) (*syncer.Syncer, error) {
-	cfg, err := load(flags)
-	if err != nil {
+func assembleWith(cmd *cobra.Command, flags *pflag.FlagSet, change ...func(*syncer.Config)) (a *agent, err error) {
+	a = &agent{}
+	if a.cfg, err = load(flags); err != nil {
 		return nil, err
 	}
-	log, err := settings.NewLogger(cfg.LogLevel, cfg.LogFormat)
-	if err != nil {
+	cfg := &a.cfg
+	if a.log, err = settings.NewLogger(cfg.LogLevel, cfg.LogFormat); err != nil {
 		return nil, err
 	}
-	renderer, err := newRenderer(&cfg)
-	if err != nil {
+	if a.renderer, err = newRenderer(cfg); err != nil {
 		return nil, err
 	}
-	client, err := syncer.NewClient(syncer.ClientConfig{
+	a.client, err = syncer.NewClient(syncer.ClientConfig{
 		Server:    cfg.Server,
 		TokenFile: cfg.TokenFile,
 		CACert:    cfg.CACert,
@@ -99,12 +79,8 @@ func assembleWith(cmd *cobra.Command, flags *pflag.FlagSet, change ...func(*sync
 	if err != nil {
 		return nil, err
 	}
-	wake, err := watch(cmd.Context(), cfg)
-	if err != nil {
-		log.Warn("a rotated token or certificate will be noticed at the next try only", "error", err)
-	}
 	local := &localFiles{passwd: cfg.PasswdFile, group: cfg.GroupFile}
-	c := syncer.Config{
+	a.how = syncer.Config{
 		StateDir:     cfg.StateDir,
 		Fuse:         syncer.Fuse{Count: cfg.MaxChangeCount, Percent: cfg.MaxChangePercent},
 		AcceptChange: cfg.AcceptChange,
@@ -112,17 +88,31 @@ func assembleWith(cmd *cobra.Command, flags *pflag.FlagSet, change ...func(*sync
 		Diff:         cmd.OutOrStdout(),
 		Wait:         cfg.Wait,
 		Audit:        cfg.Audit,
+		Settle:       cfg.Settle,
 		MinBackoff:   cfg.MinBackoff,
 		MaxBackoff:   cfg.MaxBackoff,
-		Wake:         wake,
 		Local:        local.read,
 		Version:      version,
-		Log:          log,
+		Log:          a.log,
 	}
 	for _, f := range change {
-		f(&c)
+		f(&a.how)
 	}
-	return syncer.New(c, client, &sink{Renderer: renderer, log: log})
+	return a, nil
+}
+
+func (a *agent) syncer() (*syncer.Syncer, error) {
+	return syncer.New(a.how, a.client, &sink{Renderer: a.renderer, log: a.log})
+}
+
+// once makes one pass.
+func (a *agent) once(ctx context.Context) error {
+	s, err := a.syncer()
+	if err != nil {
+		return err
+	}
+	_, err = s.Once(ctx)
+	return err
 }
 
 // checkFlag asks for a check of everything. It is no key of the configuration:
@@ -142,16 +132,6 @@ func splitCheck(all *pflag.FlagSet) (others *pflag.FlagSet, check bool, err erro
 	})
 	check, err = all.GetBool(checkFlag)
 	return others, check, err
-}
-
-// watch tells of new tokens and certificates, so that a failing agent tries
-// again at once.
-func watch(ctx context.Context, cfg config) (<-chan struct{}, error) {
-	files := []string{cfg.TokenFile}
-	if cfg.CACert != "" {
-		files = append(files, cfg.CACert)
-	}
-	return syncer.Watch(ctx, files...)
 }
 
 // newRenderer makes the renderer that the configuration describes.
