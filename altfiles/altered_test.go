@@ -57,7 +57,7 @@ func TestAlteredTellsWhatSomebodyElseDid(t *testing.T) {
 			case c.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], filepath.Join(r.cfg.Dir, shadowName)+" "+c.want)):
 				t.Errorf("altered: %v, want one that %s", got, c.want)
 			}
-			if err := p.Commit(); err != nil {
+			if err := p.Commit(roster.Position{}); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := plan(t, r, c.rows).Altered(); err != nil || len(got) > 0 {

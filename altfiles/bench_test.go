@@ -106,7 +106,7 @@ func BenchmarkCommit100k(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.StartTimer()
-		if err := p.Commit(); err != nil {
+		if err := p.Commit(roster.Position{}); err != nil {
 			b.Fatal(err)
 		}
 	}

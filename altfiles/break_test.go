@@ -92,7 +92,7 @@ func TestFaultAtEachStep(t *testing.T) {
 					}
 					p := plan(t, r, newRows)
 					count := breakStep(r, n, kind)
-					err := p.Commit()
+					err := p.Commit(roster.Position{})
 					r.step = runStep
 					if *count <= n {
 						finished = true
@@ -101,11 +101,19 @@ func TestFaultAtEachStep(t *testing.T) {
 						}
 						return
 					}
+					if err == nil {
+						// To keep what was replaced is no reason to fail.
+						err = p.NotKept()
+					}
 					if !errors.Is(err, errInjected) {
-						t.Errorf("error %v", err)
+						t.Fatalf("error %v", err)
 					}
 					written := checkWritten(t, r, before, after)
-					if tells := strings.Contains(err.Error(), "new already"); tells != (written > 0) && !strings.Contains(err.Error(), "rename "+shadowName) {
+					if p.NotKept() != nil {
+						if written != 3 {
+							t.Errorf("%d files are new, though nothing failed but %v", written, err)
+						}
+					} else if tells := strings.Contains(err.Error(), "new already"); tells != (written > 0) && !strings.Contains(err.Error(), "rename "+shadowName) {
 						t.Errorf("%d files are new, but the error says: %v", written, err)
 					}
 					noTemps(t, r)
@@ -134,7 +142,7 @@ func TestTwoFaultsInARow(t *testing.T) {
 			r := newRenderer(t, dir)
 			p := plan(t, r, oldRows)
 			count := breakStep(r, n, fails)
-			err := p.Commit()
+			err := p.Commit(roster.Position{})
 			last = max(last, *count)
 			if (err == nil) != (n >= *count) {
 				t.Fatalf("step %d: error %v", n, err)
@@ -143,10 +151,10 @@ func TestTwoFaultsInARow(t *testing.T) {
 				t.Fatalf("plan after a fault at step %d: %v", n, err)
 			}
 			breakStep(r, m, applied)
-			_ = p.Commit()
+			_ = p.Commit(roster.Position{})
 			r.step = runStep
 			if p, err = r.Plan(each(newRows)); err == nil {
-				err = p.Commit()
+				err = p.Commit(roster.Position{})
 			}
 			if err != nil {
 				t.Fatalf("after faults at steps %d and %d: %v", n, m, err)
@@ -219,7 +227,7 @@ func childArgs() []string { return strings.Split(os.Getenv("ALTFILES_ARGS"), "\n
 func childRenderer(dir string) (*Renderer, error) {
 	return New(Config{
 		Dir: filepath.Join(dir, "lib"), StateDir: filepath.Join(dir, "state"),
-		PasswdFile: "testdata/etc/passwd", GroupFile: "testdata/etc/group",
+		PasswdFile: "testdata/etc/passwd", GroupFile: "testdata/etc/group", KeepGenerations: 2,
 	})
 }
 
@@ -233,20 +241,12 @@ func killedChild() error {
 	if err != nil {
 		return err
 	}
-	n := 0
-	r.step = func(_ string, op func() error) error {
-		if n == at {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {}
-		}
-		n++
-		return op()
-	}
+	killAt(r, at)
 	p, err := r.Plan(each(newRows))
 	if err != nil {
 		return err
 	}
-	return p.Commit()
+	return p.Commit(roster.Position{})
 }
 
 // TestFullAndReadOnlyFileSystems needs root: it mounts a file system of 64 KiB
@@ -282,7 +282,7 @@ func fullDiskChild() error {
 		if err != nil {
 			return err
 		}
-		return p.Commit()
+		return p.Commit(roster.Position{})
 	}
 	if err := do(oldRows); err != nil {
 		return err

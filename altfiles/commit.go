@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+
+	"pwb/roster"
 )
 
 // Commit writes what the plan changes: shadow first, then group, then passwd,
@@ -18,10 +20,14 @@ import (
 // otherwise which files are new; the next Plan and Commit repair what is
 // missing. Temporary files of a pass that was killed are removed.
 //
+// What it replaces is kept as a part of a generation, of the roster at the
+// position at, unless somebody else wrote it. That this failed is no failure of
+// the commit; NotKept tells.
+//
 // It fails with ErrBusy when another process commits, with ErrStale when the
 // files are neither those that were planned against nor already as they shall
 // be, and with a *ForeignError when something else is in their place.
-func (p *Plan) Commit() (err error) {
+func (p *Plan) Commit(at roster.Position) (err error) {
 	if p.Changed() {
 		if err := p.checkWritable(); err != nil {
 			return err
@@ -53,29 +59,37 @@ func (p *Plan) Commit() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := p.sweep(state, d); err != nil {
+	k := &keeping{p: p, state: state, d: d, m: m}
+	defer func() { p.notKept = errors.Join(k.failed...) }()
+	if err := p.sweep(k); err != nil {
 		return err
 	}
 	todo, err := p.todo(d, m)
 	if err != nil {
 		return err
 	}
-	return p.write(state, d, m, todo)
+	return p.write(k, todo, at)
 }
 
-// sweep removes what killed passes left in both directories.
-func (p *Plan) sweep(state, d *dir) error {
-	left, err := d.leftovers(p.r.cfg.Layout.names()...)
+// NotKept is why a part of what the last Commit replaced is not kept, so that
+// its generation cannot be put back; nil if nothing of the kind happened.
+func (p *Plan) NotKept() error { return p.notKept }
+
+// sweep removes what killed passes left in both directories, once it has kept
+// what they had replaced.
+func (p *Plan) sweep(k *keeping) error {
+	left, err := k.d.leftovers(p.r.cfg.Layout.names()...)
 	if err != nil {
 		return err
 	}
-	if err := d.sweep(left, p.r.step); err != nil {
+	k.recovered = k.m.recover(k.d, p.r.cfg.KeepGenerations)
+	if err := k.d.sweep(k.salvage(left), p.r.step); err != nil {
 		return err
 	}
-	if left, err = state.leftovers(manifestName); err != nil {
+	if left, err = k.state.leftovers(manifestName); err != nil {
 		return err
 	}
-	return state.sweep(left, p.r.step)
+	return k.state.sweep(left, p.r.step)
 }
 
 // todo is which files are to be written, seen anew: time has passed since the
@@ -109,14 +123,17 @@ func (p *Plan) todo(d *dir, m *manifest) ([]*plannedFile, error) {
 }
 
 // write does the work: claim, draft, publish, settle.
-func (p *Plan) write(state, d *dir, m *manifest, todo []*plannedFile) (err error) {
+func (p *Plan) write(k *keeping, todo []*plannedFile, at roster.Position) (err error) {
+	state, d, m := k.state, k.d, k.m
 	if len(todo) == 0 {
-		return p.settle(state, d, m)
+		return p.settle(k)
 	}
+	k.begin(at)
 	var drafts []*draft
 	defer func() {
 		if err != nil {
 			err = partly(err, drafts)
+			k.take(drafts)
 		}
 		for _, dr := range drafts {
 			err = errors.Join(err, dr.discard())
@@ -131,6 +148,7 @@ func (p *Plan) write(state, d *dir, m *manifest, todo []*plannedFile) (err error
 			return err
 		}
 		drafts = append(drafts, dr)
+		dr.old, dr.instead = k.old(f), func() { k.copyFirst(dr.name, dr.old) }
 		if err := p.freshen(d, f, dr); err != nil {
 			return err
 		}
@@ -149,12 +167,20 @@ func (p *Plan) write(state, d *dir, m *manifest, todo []*plannedFile) (err error
 	}
 	for _, f := range todo {
 		if f.gone {
+			if sum := k.old(f); sum != "" {
+				k.copyFirst(f.name, sum)
+			}
 			if err := d.remove(f.name, p.r.step); err != nil {
 				return err
 			}
 		}
 	}
-	return p.settle(state, d, m)
+	k.take(drafts)
+	if err := p.settle(k); err != nil {
+		return err
+	}
+	k.prune()
+	return nil
 }
 
 // partly says which files are new although an error came.
@@ -181,8 +207,9 @@ func (d *dir) remove(name string, step hook) error {
 
 // settle notes in the manifest that what was intended is written, also for a
 // pass that was killed just before it could. Most times there is nothing to do.
-func (p *Plan) settle(state, d *dir, m *manifest) error {
-	change := false
+func (p *Plan) settle(k *keeping) error {
+	d, m := k.d, k.m
+	change := k.recovered || m.Memory.Next != nil
 	for i := range p.files {
 		f := &p.files[i]
 		r := m.record(d.path, f.name)
@@ -203,5 +230,6 @@ func (p *Plan) settle(state, d *dir, m *manifest) error {
 	if !change {
 		return nil
 	}
-	return m.write(state, p.r.step)
+	k.settle()
+	return m.write(k.state, p.r.step)
 }

@@ -46,6 +46,9 @@ func (p *Plan) WriteDiff(w io.Writer) (err error) {
 			}
 		}
 	}
+	if p.unswept {
+		fmt.Fprintf(out, "--- %s\n what a pass that was killed left there is put away\n", d.path)
+	}
 	return out.Flush()
 }
 

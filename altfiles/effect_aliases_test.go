@@ -78,7 +78,7 @@ func TestEffectWithAliases(t *testing.T) {
 			if got.String() != c.want.String() {
 				t.Errorf("effect\n%v, not\n%v", got, c.want)
 			}
-			if err := p.Commit(); err != nil {
+			if err := p.Commit(roster.Position{}); err != nil {
 				t.Fatal(err)
 			}
 			if p := plan(t, r, c.after); p.Changed() || p.Effect().String() != (effect{Before: c.want.After, After: c.want.After}).String() {
@@ -168,7 +168,7 @@ func TestEffectIsWhatAPlainCountSays(t *testing.T) {
 			before = read(t, r, passwdName)
 			p, err := r.Plan(each(oneNode(rt)))
 			if err == nil {
-				err = p.Commit()
+				err = p.Commit(roster.Position{})
 			}
 			if err != nil {
 				rt.Fatal(err)

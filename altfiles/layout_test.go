@@ -137,7 +137,7 @@ func TestIndexesAreMadeAnewWhereTheyAreOldOrWrong(t *testing.T) {
 		if err := p.WriteDiff(&diff); err != nil || !p.Changed() || p.Effect().Harm() != 0 {
 			t.Errorf("%s: changed %v, %v, %v", name, p.Changed(), p.Effect(), err)
 		}
-		if err := p.Commit(); err != nil {
+		if err := p.Commit(roster.Position{}); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		checkCache(t, r.cfg.Dir, true)
@@ -164,7 +164,7 @@ func TestAnswersFromTheCacheAreRightAtEveryMoment(t *testing.T) {
 			return op()
 		}
 		p := plan(t, r, newRows)
-		err := p.Commit()
+		err := p.Commit(roster.Position{})
 		checkCache(t, r.cfg.Dir, false)
 		r.step = runStep
 		if done && err == nil {

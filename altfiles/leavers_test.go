@@ -84,7 +84,7 @@ func TestLeaversAreThoseWhoCouldLogInAndCannotAnyMore(t *testing.T) {
 				if strings.Contains(p.Effect().String(), "ada") {
 					t.Errorf("the line %q names somebody", p.Effect())
 				}
-				if err := p.Commit(); err != nil {
+				if err := p.Commit(roster.Position{}); err != nil {
 					t.Fatal(err)
 				}
 				if out, err := r.Out(p.Effect().Leavers); err != nil || !slices.Equal(out, p.Effect().Leavers) {

@@ -15,6 +15,9 @@ import (
 var children = map[string]func() error{
 	"killed":    killedChild,
 	"full disk": fullDiskChild,
+
+	"killed while putting back": killedBackChild,
+	"other file system":         otherFileSystemChild,
 }
 
 const childEnv = "ALTFILES_CHILD"
@@ -51,7 +54,7 @@ func newRendererWith(tb testing.TB, dir string, change func(*Config)) *Renderer 
 	cfg := Config{
 		Dir: filepath.Join(dir, "lib"), StateDir: filepath.Join(dir, "state"),
 		PasswdFile: "testdata/etc/passwd", GroupFile: "testdata/etc/group",
-		Policy: DefaultPolicy(),
+		Policy: DefaultPolicy(), KeepGenerations: 2,
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		tb.Fatal(err)
@@ -76,7 +79,7 @@ func plan(tb testing.TB, r *Renderer, rows []roster.Row) *Plan {
 func commit(tb testing.TB, r *Renderer, rows []roster.Row) *Plan {
 	tb.Helper()
 	p := plan(tb, r, rows)
-	if err := p.Commit(); err != nil {
+	if err := p.Commit(roster.Position{}); err != nil {
 		tb.Fatalf("commit: %v", err)
 	}
 	return p

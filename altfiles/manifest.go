@@ -26,6 +26,8 @@ type manifest struct {
 	// Dirs has the files by the absolute path of their directory, symbolic
 	// links resolved, and their name in it.
 	Dirs map[string]map[string]record `json:"dirs"`
+	// Memory is of the generations.
+	Memory memory `json:"generations,omitzero"`
 }
 
 // record is what is known of one file. It is ours if Written is set, whatever

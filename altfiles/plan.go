@@ -27,6 +27,10 @@ type Config struct {
 	// StateDir is where the manifest of what is ours lies, under the same
 	// conditions. Commit makes it when it is missing.
 	StateDir string
+	// KeepGenerations is how many renderings stay besides the one in place, so that
+	// PlanGeneration can put them back; 0 is none. Besides these the last of a day
+	// stays, for three days.
+	KeepGenerations int
 	// PasswdFile and GroupFile are the node's own, /etc/passwd and /etc/group
 	// by default. They must not lie in Dir.
 	PasswdFile, GroupFile string
@@ -47,6 +51,7 @@ type Renderer struct {
 	usr   string
 	// today is the day it is, in days since 1970-01-01.
 	today func() int64
+	now   func() time.Time
 }
 
 // New makes a Renderer. It fails when the configuration is incomplete or the
@@ -54,6 +59,9 @@ type Renderer struct {
 func New(cfg Config) (*Renderer, error) {
 	if cfg.Dir == "" || cfg.StateDir == "" {
 		return nil, errors.New("altfiles: the directory of the files and that of the state must both be given")
+	}
+	if cfg.KeepGenerations < 0 {
+		return nil, fmt.Errorf("altfiles: %d generations cannot be kept: give 0 or more", cfg.KeepGenerations)
 	}
 	if cfg.PasswdFile == "" {
 		cfg.PasswdFile = "/etc/passwd"
@@ -83,7 +91,7 @@ func New(cfg Config) (*Renderer, error) {
 	}
 	rules.leastMerged = cfg.Layout.leastGID()
 	today := func() int64 { return time.Now().Unix() / (24 * 60 * 60) }
-	return &Renderer{cfg: cfg, rules: rules, step: runStep, image: ostreeMarks, usr: "/usr", today: today}, nil
+	return &Renderer{cfg: cfg, rules: rules, step: runStep, image: ostreeMarks, usr: "/usr", today: today, now: time.Now}, nil
 }
 
 // Plan is a rendering, and how it differs from what is on disk.
@@ -99,6 +107,11 @@ type Plan struct {
 	left    LeftOut
 	// warnings are about the policy.
 	warnings []string
+	// unswept says that a killed commit left files beside these.
+	unswept bool
+	// restores is the generation that is put back, nil for a rendering.
+	restores *generation
+	notKept  error
 }
 
 // plannedFile is one of the three, or an index of one, as it is and as it shall be.
@@ -161,6 +174,9 @@ func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) 
 		return nil, err
 	}
 	p := &Plan{r: r, dir: d.id, path: d.path}
+	if err := p.lookForLeftovers(d); err != nil {
+		return nil, err
+	}
 	for _, f := range r.cfg.Layout.files() {
 		f.gone = !r.rules.shadow && (f.kind == shadowName || f.index == shadowName)
 		if f.gone && m.record(d.path, f.name) == (record{}) {
@@ -310,5 +326,13 @@ func (p *Plan) Changed() bool {
 			return true
 		}
 	}
-	return false
+	return p.unswept
+}
+
+// lookForLeftovers finds out whether a killed commit left anything: the next puts
+// it away, though it have nothing else to do. Hashes may be in it.
+func (p *Plan) lookForLeftovers(d *dir) error {
+	left, err := d.leftovers(p.r.cfg.Layout.names()...)
+	p.unswept = len(left) > 0
+	return err
 }

@@ -207,7 +207,7 @@ func TestAnyRosterCommitsOnce(t *testing.T) {
 		if p.Changed() != (diff.Len() > 0) || strings.Contains(diff.String(), "$salt$") {
 			t.Fatalf("changed %v, difference\n%s", p.Changed(), diff.String())
 		}
-		if err := p.Commit(); err != nil {
+		if err := p.Commit(roster.Position{}); err != nil {
 			t.Fatal(err)
 		}
 		p, err = r.Plan(each(rows))

@@ -36,6 +36,12 @@ type draft struct {
 	name, temp string
 	step       hook
 	published  bool // it is in its place, though perhaps not durably
+	// old is the digest under which what it replaces is to be kept, empty if it is
+	// not. swapped says that this has the temporary name now; instead, where files
+	// cannot be exchanged, is called first.
+	old     string
+	swapped bool
+	instead func()
 }
 
 // tempPrefix begins the names of all temporary files for name.
@@ -83,12 +89,26 @@ func (d *dir) draft(name string, data []byte, own owner, step hook) (_ *draft, e
 // publish puts the file in its place and makes that durable. When it fails,
 // either version may be in place, each whole.
 func (dr *draft) publish() error {
-	err := dr.step("rename "+dr.name, func() error { return dr.dir.Rename(dr.temp, dr.name) })
+	err := dr.step("rename "+dr.name, dr.rename)
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", filepath.Join(dr.dir.path, dr.name), err)
 	}
 	dr.published = true
 	return dr.dir.sync(dr.name, dr.step)
+}
+
+// rename puts the file in its place. What it replaces takes its temporary name if
+// it is to be kept: in one step, so that at no time the file has two names or none.
+func (dr *draft) rename() error {
+	if dr.old != "" {
+		err := dr.dir.exchange(dr.temp, dr.name)
+		if !errors.Is(err, errNoExchange) {
+			dr.swapped = err == nil
+			return err
+		}
+		dr.instead()
+	}
+	return dr.dir.Rename(dr.temp, dr.name)
 }
 
 // discard removes the temporary file, if it is still there.

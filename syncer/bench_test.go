@@ -26,11 +26,11 @@ func (idle) Plan(rows iter.Seq2[roster.Row, error]) (Plan, error) {
 	}
 	return idle{}, nil
 }
-func (idle) Effect() roster.Effect      { return roster.Effect{} }
-func (idle) Changed() bool              { return false }
-func (idle) WriteDiff(io.Writer) error  { return nil }
-func (idle) Commit() error              { return nil }
-func (idle) Altered() ([]string, error) { return nil, nil }
+func (idle) Effect() roster.Effect        { return roster.Effect{} }
+func (idle) Changed() bool                { return false }
+func (idle) WriteDiff(io.Writer) error    { return nil }
+func (idle) Commit(roster.Position) error { return nil }
+func (idle) Altered() ([]string, error)   { return nil, nil }
 
 // city is an origin with 100,000 accounts; its streams are made once.
 func city() (snapshot []byte, from, to roster.Position, delta, after []byte) {

@@ -53,8 +53,14 @@ func (s *Syncer) dryRun(ctx context.Context) (res Result, err error) {
 			return res, fmt.Errorf("show the differences: %w", err)
 		}
 	}
-	if err := s.checkFuse(res.Effect, res.Position); err != nil {
-		return res, fmt.Errorf("%w, and a real run would be %w", ErrPending, err)
+	note := ""
+	if pin, err := ReadPin(s.cfg.StateDir); err != nil {
+		return res, err
+	} else if pin != nil {
+		note = fmt.Sprintf("; the files are pinned to generation %d, so that only pwb-agent rollback --release writes this", pin.Generation)
 	}
-	return res, fmt.Errorf("%w: %v", ErrPending, res.Effect)
+	if err := s.checkFuse(res.Effect, res.Position); err != nil {
+		return res, fmt.Errorf("%w, and a real run would be %w%s", ErrPending, err, note)
+	}
+	return res, fmt.Errorf("%w: %v%s", ErrPending, res.Effect, note)
 }

@@ -100,7 +100,7 @@ func checkStateDir(dir string) error {
 	return nil
 }
 
-var leftover = regexp.MustCompile(`^\.(mirror|state\.json|report\.json)[0-9]+$`)
+var leftover = regexp.MustCompile(`^\.(mirror|state\.json|report\.json|pin\.json)[0-9]+$`)
 
 // sweep removes what a pass left that was killed while it wrote. Should that
 // fail, the file lies there until the next pass: no reason to stop this one.

@@ -352,7 +352,7 @@ func (p *filesPlan) WriteDiff(w io.Writer) error {
 	return err
 }
 
-func (p *filesPlan) Commit() error {
+func (p *filesPlan) Commit(roster.Position) error {
 	if _, err := p.files.failures(); err != nil {
 		return err
 	}

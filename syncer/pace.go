@@ -47,7 +47,7 @@ func (r *runner) rest(ctx context.Context, res Result, err error, took time.Dura
 // pause is how long to wait before the next step, after one that took some time,
 // and how much longer unless something happens.
 func (r *runner) pause(res Result, err error, took time.Duration) (least, more time.Duration) {
-	if err != nil && !errors.Is(err, ErrFuse) {
+	if err != nil && !stands(err) {
 		r.failures++
 		more = r.backoff(r.failures)
 		if status, ok := errors.AsType[*StatusError](err); ok {

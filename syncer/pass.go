@@ -14,6 +14,11 @@ import (
 
 // pass pulls, renders and notes what it did; the caller holds the lock.
 func (s *Syncer) pass(ctx context.Context, ask ask, st *State, res *Result) error {
+	if pin, err := ReadPin(s.cfg.StateDir); err != nil {
+		return err
+	} else if pin != nil {
+		return s.pinned(ctx, *pin, ask, st, res)
+	}
 	m, why, err := openIfAny(s.cfg.StateDir)
 	if err != nil {
 		return err
@@ -44,6 +49,11 @@ func (s *Syncer) pass(ctx context.Context, ask ask, st *State, res *Result) erro
 // caller holds the lock. Without a mirror there is nothing to do.
 func (s *Syncer) renderMirror(ctx context.Context) (Result, error) {
 	return s.recorded(ctx, func(st *State, res *Result) error {
+		if pin, err := ReadPin(s.cfg.StateDir); err != nil {
+			return err
+		} else if pin != nil {
+			return s.pinned(ctx, *pin, nil, st, res)
+		}
 		if _, ok := mirrorPosition(s.cfg.StateDir); !ok {
 			return nil
 		}
@@ -92,10 +102,7 @@ func (s *Syncer) render(ctx context.Context, st *State, res *Result) error {
 	}
 	defer m.Close()
 	was, b := st.Complete, s.basisOf(m)
-	p := &planning{pos: m.pos, done: make(chan struct{})}
-	close(p.done)
-	p.plan, p.effect, p.err = s.plan(ctx, ahead(m.changes()))
-	if err := s.commit(ctx, p, st, res); err != nil {
+	if err := s.commit(ctx, s.planOf(ctx, m), st, res); err != nil {
 		return err
 	}
 	if !res.Wrote {
@@ -104,10 +111,28 @@ func (s *Syncer) render(ctx context.Context, st *State, res *Result) error {
 	return nil
 }
 
+// planOf plans with a mirror's rows.
+func (s *Syncer) planOf(ctx context.Context, m *Mirror) *planning {
+	p := &planning{pos: m.pos, done: make(chan struct{})}
+	close(p.done)
+	p.plan, p.effect, p.err = s.plan(ctx, ahead(m.changes()))
+	return p
+}
+
+// planMirror plans with the rows of the mirror there is.
+func (s *Syncer) planMirror(ctx context.Context) (*planning, error) {
+	m, err := OpenMirror(s.cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	return s.planOf(ctx, m), nil
+}
+
 // commit commits a plan unless the fuse stops it.
 func (s *Syncer) commit(ctx context.Context, p *planning, st *State, res *Result) error {
 	res.Position = p.pos
-	st.Complete = nil
+	st.Complete, st.Held = nil, nil
 	plan, effect, err := p.wait()
 	if err != nil {
 		return fmt.Errorf("plan the files at change %d: %w", p.pos.Seq, err)
@@ -127,7 +152,7 @@ func (s *Syncer) commit(ctx context.Context, p *planning, st *State, res *Result
 			return fmt.Errorf("look at what is to be written at change %d: %w", p.pos.Seq, err)
 		}
 		committed := s.intend(ctx, entry{p.pos, effect.Leavers})
-		err = plan.Commit()
+		err = plan.Commit(p.pos)
 		committed() // as far as it came
 		if err != nil {
 			return fmt.Errorf("write the files at change %d: %w", p.pos.Seq, err)
@@ -214,9 +239,9 @@ func (s *Syncer) recorded(ctx context.Context, f func(*State, *Result) error) (R
 	st := before
 	var res Result
 	err = f(&st, &res)
-	fuse, stopped := errors.AsType[*FuseError](err)
+	fuse, _ := errors.AsType[*FuseError](err)
 	switch {
-	case err == nil || stopped:
+	case err == nil || stands(err):
 		if res.Reached { // else the server is no better known than before
 			st.setError(nil)
 		}

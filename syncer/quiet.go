@@ -34,6 +34,8 @@ type Complete struct {
 	Program string `json:"program"`
 	Mirror  string `json:"mirror"`
 	Sink    string `json:"sink"`
+	// Pin tells the pin that the files were held to, empty without one.
+	Pin string `json:"pin,omitempty"`
 }
 
 // quiet ends a pass that has nothing to do: it asks the server, and reports true
@@ -43,7 +45,10 @@ type Complete struct {
 func (s *Syncer) quiet(st *State, res *Result, first ask) (is bool, next ask, done func()) {
 	done = func() {}
 	c := st.Complete
-	if c == nil || s.cfg.Check || st.LastError != "" || st.Stopped != nil || st.Rendered == nil || *st.Rendered != c.Position {
+	if c == nil || s.cfg.Check || st.LastError != "" || st.Stopped != nil || st.Rendered == nil || c.Pin == "" && *st.Rendered != c.Position {
+		return false, first, done
+	}
+	if pin, _ := pinMark(s.cfg.StateDir); c.Pin != pin {
 		return false, first, done
 	}
 	if age := time.Since(c.Proven); age < 0 || age >= provenFor || c.Program != s.program() || c.Mirror != mirrorMark(s.cfg.StateDir) {
@@ -76,9 +81,9 @@ func (s *Syncer) quiet(st *State, res *Result, first ask) (is bool, next ask, do
 
 // basis is what a plan rests on, taken before it looks.
 type basis struct {
-	sink, program, mirror string
-	newest                time.Time
-	ok                    bool
+	sink, program, mirror, pin string
+	newest                     time.Time
+	ok                         bool
 }
 
 // basisOf takes what a plan with m's rows rests on.
@@ -89,8 +94,12 @@ func (s *Syncer) basisOf(m *Mirror) basis {
 	}
 	b := basis{program: s.program(), mirror: fileMark(fi)}
 	b.sink, b.newest, err = s.sink.Mark()
-	if changed := ctime(fi); changed.After(b.newest) {
-		b.newest = changed
+	pin, pinned := pinMark(s.cfg.StateDir)
+	b.pin = pin
+	for _, changed := range []time.Time{ctime(fi), pinned} {
+		if changed.After(b.newest) {
+			b.newest = changed
+		}
 	}
 	b.ok = err == nil && b.program != "" && b.mirror != "" && b.sink != "" && time.Since(b.newest) >= s.racy
 	return b
@@ -103,7 +112,7 @@ func (st *State) setComplete(b basis, pos roster.Position, was *Complete) {
 	if !b.ok {
 		return
 	}
-	c := Complete{Position: pos, Proven: utcNow(), Program: b.program, Mirror: b.mirror, Sink: b.sink}
+	c := Complete{Position: pos, Proven: utcNow(), Program: b.program, Mirror: b.mirror, Sink: b.sink, Pin: b.pin}
 	st.Complete = &c
 	if was == nil {
 		return
@@ -172,7 +181,7 @@ func (s *Syncer) passOrQuiet(ctx context.Context, first ask) (Result, error) {
 	return s.recorded(ctx, func(st *State, res *Result) error {
 		is, next, done := s.quiet(st, res, first)
 		if is {
-			return nil
+			return st.heldBack()
 		}
 		defer done()
 		return s.pass(ctx, next, st, res)

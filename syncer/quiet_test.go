@@ -46,7 +46,7 @@ func newHouse(root string) *house {
 	h := &house{root: root, age: quietAge, cfg: Config{StateDir: root + "/state", Fuse: Fuse{Count: 1000}, Version: "1"}}
 	h.render = altfiles.Config{
 		Dir: root + "/files", StateDir: h.cfg.StateDir, PasswdFile: root + "/etc/passwd", GroupFile: root + "/etc/group",
-		Policy: altfiles.DefaultPolicy(),
+		Policy: altfiles.DefaultPolicy(), KeepGenerations: 3,
 	}
 	must(os.MkdirAll(h.render.Dir, 0o755))
 	must(os.MkdirAll(root+"/etc", 0o755))
@@ -102,7 +102,7 @@ func (h *house) check(t rapid.TB, o *origin) {
 		}
 	})
 	must(err)
-	must(p.Commit())
+	must(p.Commit(roster.Position{}))
 	for _, name := range []string{"passwd", "group", "shadow"} {
 		want, _ := os.ReadFile(filepath.Join(dir, name))
 		got, _ := os.ReadFile(filepath.Join(h.render.Dir, name))
@@ -228,22 +228,7 @@ func copyTo(path *string) {
 func TestAQuietPassReadsNoMirrorAndWritesNothing(t *testing.T) {
 	h, o := newHouse(t.TempDir()), town()
 	h.settle(t, o)
-	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
-	must(err)
-	defer unix.Close(fd)
-	for _, path := range []string{"files/passwd", "files/group", "files/shadow", "etc/passwd", "etc/group", "state/mirror", "state/manifest.json"} {
-		_, err := unix.InotifyAddWatch(fd, filepath.Join(h.root, path), unix.IN_ALL_EVENTS)
-		must(err)
-	}
-	for _, path := range []string{"files", "state"} {
-		_, err := unix.InotifyAddWatch(fd, filepath.Join(h.root, path), unix.IN_MODIFY|unix.IN_ATTRIB|unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVE)
-		must(err)
-	}
-	quiet := func() bool {
-		events := make([]byte, 64<<10)
-		n, err := unix.Read(fd, events)
-		return n <= 0 && errors.Is(err, unix.EAGAIN)
-	}
+	quiet := h.watch(t)
 	planned, res, err := h.once(t, o)
 	if err != nil || planned || !res.Reached || res.Position != o.position() || res.Pulled || res.Wrote {
 		t.Errorf("planned %v, %+v, %v", planned, res, err)
@@ -254,6 +239,27 @@ func TestAQuietPassReadsNoMirrorAndWritesNothing(t *testing.T) {
 	h.cfg.Check = true
 	if _, _, err := h.once(t, o); err != nil || quiet() {
 		t.Errorf("this test does not see what a full pass reads (%v)", err)
+	}
+}
+
+// watch watches all files with inotify(7), and returns what reports whether
+// nothing was read or written since.
+func (h *house) watch(t *testing.T) (quiet func() bool) {
+	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	must(err)
+	t.Cleanup(func() { unix.Close(fd) })
+	for _, path := range []string{"files/passwd", "files/group", "files/shadow", "etc/passwd", "etc/group", "state/mirror", "state/manifest.json"} {
+		_, err := unix.InotifyAddWatch(fd, filepath.Join(h.root, path), unix.IN_ALL_EVENTS)
+		must(err)
+	}
+	for _, path := range []string{"files", "state"} {
+		_, err := unix.InotifyAddWatch(fd, filepath.Join(h.root, path), unix.IN_MODIFY|unix.IN_ATTRIB|unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVE)
+		must(err)
+	}
+	return func() bool {
+		events := make([]byte, 64<<10)
+		n, err := unix.Read(fd, events)
+		return n <= 0 && errors.Is(err, unix.EAGAIN)
 	}
 }
 

@@ -169,7 +169,7 @@ func (r *runner) full(ctx context.Context, ask ask) (Result, error) {
 	r.alive(passLimit)
 	began := time.Now()
 	res, err := r.locked(ctx, func() (Result, error) { return r.passOrQuiet(ctx, ask) })
-	r.due = err != nil && !errors.Is(err, ErrFuse)
+	r.due = err != nil && !stands(err)
 	if !r.due {
 		r.audited = time.Now()
 		r.mark = res.mark
@@ -193,7 +193,7 @@ func (r *runner) tell(ctx context.Context, err error) {
 		r.log.DebugContext(ctx, "the same failure again", "error", err)
 	default:
 		r.told = err.Error()
-		if errors.Is(err, ErrFuse) {
+		if stands(err) {
 			r.log.ErrorContext(ctx, "the files were not updated", "error", err)
 			return
 		}

@@ -84,6 +84,19 @@ type Plan interface {
 	// changed it since a Commit wrote it, if somebody did.
 	Altered() ([]string, error)
 	// Commit makes the files so, durably. When it fails, every file is either
-	// the old one or the new one.
-	Commit() error
+	// the old one or the new one. The rows were those of the roster at a position,
+	// which a Keeper remembers.
+	Commit(at roster.Position) error
+}
+
+// Keeper is a Sink that keeps what it rendered before.
+type Keeper interface {
+	// PlanGeneration works out what putting back a rendering that was committed
+	// before would do, and writes nothing. The plan's Commit puts it back byte for
+	// byte. It fails when that one is not kept or damaged. Mark covers what it
+	// looks at, as far as it is in place.
+	PlanGeneration(generation int64) (Plan, error)
+	// Hold makes sure, durably, that the generation can be put back whatever
+	// becomes of the files, for as long as no other is committed.
+	Hold(generation int64) error
 }

@@ -51,6 +51,8 @@ type State struct {
 	LastHookErrorSince time.Time `json:"last_hook_error_since,omitzero"`
 	// Stopped is what the fuse holds back, nil when nothing.
 	Stopped *Stop `json:"stopped,omitempty"`
+	// Held is what a pin holds back, nil when nothing.
+	Held *Held `json:"held,omitempty"`
 	// Quarantined are the rows that the node refuses, the first thousand of
 	// QuarantinedCount.
 	Quarantined      []roster.Quarantine `json:"quarantined,omitempty"`
@@ -113,14 +115,19 @@ func readJSON(path string, limit int64, v any) error {
 }
 
 func writeState(stateDir string, st State) error {
-	b, err := json.MarshalIndent(st, "", "  ")
-	if err != nil {
-		return fmt.Errorf("record the state: %w", err)
-	}
-	if err := replaceFile(stateDir, stateFile, append(b, '\n')); err != nil {
+	if err := writeJSON(stateDir, stateFile, st); err != nil {
 		return fmt.Errorf("record the state: %w", err)
 	}
 	return nil
+}
+
+// writeJSON puts v into the state directory, whole and durably.
+func writeJSON(stateDir, name string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replaceFile(stateDir, name, append(b, '\n'))
 }
 
 // replaceFile puts a file into the state directory, whole and durably.

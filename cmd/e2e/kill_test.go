@@ -35,7 +35,7 @@ func TestAgentKilledAtAnyStepLeavesWholeFiles(t *testing.T) {
 		t.Fatal("the change changes nothing")
 	}
 	kills := 0
-	for _, call := range []string{"openat", "write", "fchmod", "fsync", "renameat", "unlinkat"} {
+	for _, call := range []string{"openat", "write", "fchmod", "fsync", "renameat", "renameat2", "unlinkat"} {
 		for n, alive := 1, 0; alive < 3 && n < 200; n++ {
 			r.agent = copyNode(t, base, fmt.Sprintf("%s-%d", call, n))
 			if !syncKilledAt(t, r, call, n) {
@@ -72,7 +72,13 @@ func TestAgentKilledAtAnyStepLeavesWholeFiles(t *testing.T) {
 // syncKilledAt reports whether the pass was killed.
 func syncKilledAt(t *testing.T, r *rig, call string, n int) bool {
 	t.Helper()
-	agent := r.agent.Command(t.Context(), "sync", "--log-level", "error")
+	return killedAt(t, r, call, n, "sync", "--log-level", "error")
+}
+
+// killedAt reports whether the agent's command was killed at its nth such call.
+func killedAt(t *testing.T, r *rig, call string, n int, sub string, flags ...string) bool {
+	t.Helper()
+	agent := r.agent.Command(t.Context(), sub, flags...)
 	args := append([]string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call,
 		"-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", call, n)}, agent.Args...)
 	cmd := exec.CommandContext(t.Context(), "strace", args...)

@@ -29,6 +29,8 @@ type config struct {
 	GroupFile   string `mapstructure:"local-group-file"`
 	ShadowGroup string `mapstructure:"shadow-group"`
 
+	KeepGenerations int `mapstructure:"keep-generations"`
+
 	MinID        uint32   `mapstructure:"min-id"`
 	MaxID        uint32   `mapstructure:"max-id"`
 	AllowUsers   []string `mapstructure:"allow-users"`
@@ -82,6 +84,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("local-passwd-file", "/etc/passwd", "the node's own passwd `file`; its names and uids are never rendered for others")
 	f.String("local-group-file", "/etc/group", "the node's own group `file`; its names and gids are never rendered for others")
 	f.String("shadow-group", "shadow", "local `group` that may read the shadow file, where there is one")
+	f.Int("keep-generations", 5, "`number` of former renderings that stay, for rollback, and besides them the last of each of three days; 0 for none")
 	policyFlags(f, policy)
 	f.StringSlice("allow-names", nil, "protected `names` that are rendered all the same, such as docker")
 	f.StringSlice("shells", policy.Shells, "login `shells` that accounts may have")

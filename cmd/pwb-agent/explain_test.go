@@ -54,7 +54,7 @@ func newExplained(t *testing.T) explained {
 	defer m.Close()
 	p, err := r.Plan(m.Rows())
 	if err == nil {
-		err = p.Commit()
+		err = p.Commit(roster.Position{})
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ const (
 	exitFailed  = 1 // the pass failed; the files are as they were
 	exitPending = 2 // plan and --dry-run only: there is something to write
 	exitFuse    = 3 // the mass-change fuse stopped the pass; the files are as they were
+	exitPinned  = 4 // the files are pinned to a generation, and the roster is another
 )
 
 func main() {
@@ -45,7 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 	}
 	run := runCommand()
-	root.AddCommand(syncCommand(), planCommand(), explainCommand(), statusCommand(), run, settings.KeysCommand(run))
+	root.AddCommand(syncCommand(), planCommand(), explainCommand(), statusCommand(), rollbackCommand(), run, settings.KeysCommand(run))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -59,6 +60,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitPending
 	case errors.Is(err, syncer.ErrFuse):
 		return exitFuse
+	case errors.Is(err, syncer.ErrPinned):
+		return exitPinned
 	}
 	return exitFailed
 }

@@ -27,7 +27,30 @@ func (s *sink) Plan(rows iter.Seq2[roster.Row, error]) (syncer.Plan, error) {
 		return nil, err
 	}
 	s.tell(p)
-	return p, nil
+	return committing{p, s.log}, nil
+}
+
+// PlanGeneration makes the sink a syncer.Keeper.
+func (s *sink) PlanGeneration(generation int64) (syncer.Plan, error) {
+	p, err := s.Renderer.PlanGeneration(generation)
+	if err != nil {
+		return nil, err
+	}
+	return committing{p, s.log}, nil
+}
+
+// committing is a plan that tells when it could not keep what it replaced.
+type committing struct {
+	*altfiles.Plan
+	log *slog.Logger
+}
+
+func (c committing) Commit(at roster.Position) error {
+	err := c.Plan.Commit(at)
+	if lost := c.NotKept(); lost != nil {
+		c.log.Warn("the files before these cannot be put back", "error", lost)
+	}
+	return err
 }
 
 // tell logs before the fuse weighs the plan, so that who mistyped a policy reads

@@ -25,7 +25,7 @@ asked, and nothing is written.
 
 Exit status: 0 all is well, or only single entries are quarantined; 1 the last pass
 failed, nothing was rendered yet, or the state cannot be read; 3 the fuse holds a
-change back.`,
+change back; 4 the files are pinned by pwb-agent rollback.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadFiles(cmd.Flags())
@@ -36,18 +36,25 @@ change back.`,
 			if err != nil {
 				return err
 			}
+			pin, err := syncer.ReadPin(cfg.StateDir)
+			if err != nil {
+				return err
+			}
 			if cfg.JSON {
 				st.Complete = nil // the syncer's own
 				out := json.NewEncoder(cmd.OutOrStdout())
 				out.SetEscapeHTML(false)
-				err = out.Encode(st)
+				err = out.Encode(struct {
+					syncer.State
+					Pin *syncer.Pin `json:"pin,omitempty"`
+				}{st, pin})
 			} else {
-				err = showStatus(cmd.OutOrStdout(), st)
+				err = showStatus(cmd.OutOrStdout(), st, pin)
 			}
 			if err != nil {
 				return err
 			}
-			return verdict(st)
+			return verdict(st, pin)
 		},
 	}
 	addFlags(cmd.Flags())
@@ -56,26 +63,31 @@ change back.`,
 }
 
 // verdict is what the exit status follows from.
-func verdict(st syncer.State) error {
+func verdict(st syncer.State, pin *syncer.Pin) error {
 	switch {
 	case st.Stopped != nil:
 		return stopped{fmt.Errorf("the fuse holds change %d back", st.Stopped.Position.Seq)}
 	case st.LastError != "":
 		return errors.New("the last pass failed")
+	case pin != nil:
+		return fmt.Errorf("the files are %w to generation %d", syncer.ErrPinned, pin.Generation)
 	case st.Rendered == nil:
 		return errors.New("nothing was rendered yet")
 	}
 	return nil
 }
 
-func showStatus(out io.Writer, st syncer.State) error {
+func showStatus(out io.Writer, st syncer.State, pin *syncer.Pin) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%s:\t%s\n", name, fmt.Sprintf(format, args...))
 	}
-	if st.Rendered == nil {
+	if pin != nil {
+		showPin(line, st, *pin)
+	}
+	if st.Rendered == nil && pin == nil {
 		line("files", "nothing was rendered yet: run pwb-agent sync")
-	} else {
+	} else if st.Rendered != nil {
 		line("files", "show change %d of %s, found right or written %s", st.Rendered.Seq, st.Rendered.Epoch, when(st.LastRender))
 	}
 	line("last change taken", "%s", when(st.LastPull))

@@ -20,7 +20,8 @@ func syncCommand() *cobra.Command {
 
 Exit status: 0 the files are current; 1 the pass failed and the files are as
 they were; 2 with --dry-run only, there is something to write; 3 the mass-change
-fuse stopped the pass and the files are as they were.`,
+fuse stopped the pass and the files are as they were; 4 the files are pinned by
+pwb-agent rollback, and the roster is another.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := assemble(cmd, false)
@@ -52,7 +53,12 @@ func assemble(cmd *cobra.Command, dry bool) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agent{}
+	return assembleWith(cmd, flags, func(how *syncer.Config) { how.Check, how.DryRun = check, how.DryRun || dry })
+}
+
+// assembleWith is assemble with these flags alone.
+func assembleWith(cmd *cobra.Command, flags *pflag.FlagSet, change ...func(*syncer.Config)) (a *agent, err error) {
+	a = &agent{}
 	if a.cfg, err = load(flags); err != nil {
 		return nil, err
 	}
@@ -82,8 +88,7 @@ func assemble(cmd *cobra.Command, dry bool) (*agent, error) {
 		StateDir:     cfg.StateDir,
 		Fuse:         syncer.Fuse{Count: cfg.MaxChangeCount, Percent: cfg.MaxChangePercent},
 		AcceptChange: cfg.AcceptChange,
-		Check:        check,
-		DryRun:       cfg.DryRun || dry,
+		DryRun:       cfg.DryRun,
 		Diff:         cmd.OutOrStdout(),
 		Wait:         cfg.Wait,
 		Audit:        cfg.Audit,
@@ -94,6 +99,9 @@ func assemble(cmd *cobra.Command, dry bool) (*agent, error) {
 		After:        follow,
 		Version:      version,
 		Log:          a.log,
+	}
+	for _, f := range change {
+		f(&a.how)
 	}
 	return a, nil
 }
@@ -142,6 +150,8 @@ func newRenderer(cfg *config) (*altfiles.Renderer, error) {
 		GroupFile:   cfg.GroupFile,
 		ShadowGroup: cfg.ShadowGroup,
 		Policy:      cfg.policy(),
+
+		KeepGenerations: cfg.KeepGenerations,
 	})
 	if err != nil {
 		return nil, err
