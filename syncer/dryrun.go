@@ -41,7 +41,7 @@ func (s *Syncer) dryRun(ctx context.Context) (res Result, err error) {
 			got, err = s.pull(ctx, nil, err, nil, keep)
 		}
 	}
-	res.Reached, res.Pulled, res.Snapshot = got.reached, got.changed, got.snapshot
+	res.Reached, res.Pulled, res.Snapshot, res.Resync = got.reached, got.changed, got.snapshot, got.resync
 	if err != nil {
 		return res, err
 	}

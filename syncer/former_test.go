@@ -74,6 +74,7 @@ func TestAfterANewEpochWhatTheServerLacksIsReported(t *testing.T) {
 	if kept := n.reports(); kept.Former != nil || kept.Epoch != "backup" {
 		t.Errorf("kept after the server had taken it: %+v", kept)
 	}
+	n.mustOnce(c) // which finds that the new epoch goes on
 	before := listing(t, n.cfg.StateDir)
 	n.mustOnce(c)
 	if got := o.reports(); len(got) != 2 {

@@ -64,7 +64,8 @@ func (s *Syncer) follow(ctx context.Context, m *Mirror, why error, ask ask, st *
 	if err != nil {
 		return nil, err
 	}
-	res.Reached = true
+	res.Reached, res.Resync = true, got.resync
+	st.setResync(got.resync)
 	if !got.changed {
 		return nil, nil
 	}

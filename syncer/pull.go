@@ -27,6 +27,8 @@ type pulled struct {
 	// that this was because something was wrong, not just missing or old.
 	snapshot string
 	heal     bool
+	// resync: the server had no changes that lead on from the mirror.
+	resync bool
 }
 
 // pull brings what the server has beyond m to keep. Without a mirror, m is nil
@@ -47,11 +49,11 @@ func (s *Syncer) pull(ctx context.Context, m *Mirror, why error, ask ask, keep k
 	case errors.Is(err, ErrNoChange):
 		return pulled{reached: true}, nil
 	case errors.Is(err, ErrResync):
-		return s.pullSnapshot(ctx, m.pos, keep, pulled{snapshot: ErrResync.Error()})
+		return s.pullSnapshot(ctx, m.pos, keep, pulled{snapshot: ErrResync.Error(), resync: true})
 	case errors.Is(err, ErrMirror):
 		return s.pullSnapshot(ctx, roster.Position{}, keep, pulled{snapshot: err.Error(), heal: true})
 	case errors.Is(err, errUnfit):
-		return s.pullSnapshot(ctx, m.pos, keep, pulled{snapshot: err.Error(), heal: true})
+		return s.pullSnapshot(ctx, m.pos, keep, pulled{snapshot: err.Error(), heal: true, resync: true})
 	}
 	return got, err
 }
@@ -105,7 +107,7 @@ func (s *Syncer) pullSnapshot(ctx context.Context, have roster.Position, keep ke
 	}
 	to := r.Header().To
 	if to == have && !have.IsZero() {
-		return pulled{reached: true}, nil
+		return pulled{reached: true, resync: got.resync}, nil
 	}
 	if err := keep(to, whole(r)); err != nil {
 		return fail(err)
