@@ -24,8 +24,8 @@ failed since, what the fuse holds back and what is quarantined. The server is no
 asked, and nothing is written.
 
 Exit status: 0 all is well, or only single entries are quarantined; 1 the last pass
-failed, nothing was rendered yet, or the state cannot be read; 3 the fuse holds a
-change back.`,
+failed, nothing was rendered yet, or the state cannot be read or written; 3 the fuse
+holds a change back.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadFiles(cmd.Flags())
@@ -36,18 +36,20 @@ change back.`,
 			if err != nil {
 				return err
 			}
+			// A pass that cannot write down that it failed leaves a state that is too good.
+			stuck := syncer.CheckWritable(cfg.StateDir)
 			if cfg.JSON {
 				st.Complete = nil // the syncer's own
 				out := json.NewEncoder(cmd.OutOrStdout())
 				out.SetEscapeHTML(false)
-				err = out.Encode(st)
+				err = out.Encode(statusObject{st, textOf(stuck)})
 			} else {
-				err = showStatus(cmd.OutOrStdout(), st)
+				err = showStatus(cmd.OutOrStdout(), st, stuck)
 			}
 			if err != nil {
 				return err
 			}
-			return verdict(st)
+			return verdict(st, stuck)
 		},
 	}
 	addFlags(cmd.Flags())
@@ -55,9 +57,26 @@ change back.`,
 	return cmd
 }
 
+// statusObject is what --json prints.
+type statusObject struct {
+	syncer.State
+	// Unwritable is why no pass can write to the state directory, so that the rest
+	// may be old; empty when it can.
+	Unwritable string `json:"unwritable,omitempty"`
+}
+
+func textOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
 // verdict is what the exit status follows from.
-func verdict(st syncer.State) error {
+func verdict(st syncer.State, stuck error) error {
 	switch {
+	case stuck != nil:
+		return stuck
 	case st.Stopped != nil:
 		return stopped{fmt.Errorf("the fuse holds change %d back", st.Stopped.Position.Seq)}
 	case st.LastError != "":
@@ -68,7 +87,7 @@ func verdict(st syncer.State) error {
 	return nil
 }
 
-func showStatus(out io.Writer, st syncer.State) error {
+func showStatus(out io.Writer, st syncer.State, stuck error) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%s:\t%s\n", name, fmt.Sprintf(format, args...))
@@ -83,6 +102,13 @@ func showStatus(out io.Writer, st syncer.State) error {
 		line("last pass", "went well")
 	} else {
 		line("last pass", "failed, since %s: %s", when(st.LastErrorSince), oneLine(st.LastError))
+	}
+	if stuck != nil {
+		line("state", "%s; passes fail until then, and what else is said here is from before", oneLine(stuck.Error()))
+	}
+	if st.Resyncs >= syncer.MaxResyncs {
+		line("server", "does not know this node's position, %d times in a row or more, and sends the whole roster each time:", st.Resyncs)
+		line("", "see whether servers with different stores answer under its address, and look at its log")
 	}
 	if s := st.Stopped; s != nil {
 		line("fuse", "holds change %d back since %s: of %d accounts it would remove %d, lock %d, renumber %d", s.Position.Seq, when(s.Since), s.Before, s.Removed, s.Locked, s.Renumbered)
