@@ -140,7 +140,7 @@ func TestAKillBetweenFormerRowsAndTheMirrorLosesAndDoublesNothing(t *testing.T) 
 	}
 	s := n.syncer(o)
 	err = writeMirror(n.cfg.StateDir, o.position(), func(yield func(roster.Change, error) bool) {
-		for c, err := range s.savingLost(t.Context(), m, func(yield func(roster.Change, error) bool) {
+		for c, err := range s.savingLost(t.Context(), m, true, func(yield func(roster.Change, error) bool) {
 			for _, c := range now {
 				if !yield(c, nil) {
 					return

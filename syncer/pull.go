@@ -34,9 +34,15 @@ type pulled struct {
 // pull brings what the server has beyond m to keep. Without a mirror, m is nil
 // and why says what is wrong with the one there is, if there is one.
 //
+// When it is to be patient, a mirror that the disk does not give is no reason yet to
+// replace it: the pull fails.
+//
 // A delta that came whole and is wrong, and a mirror that it cannot be merged
 // with, lead to a snapshot. A snapshot that is wrong is the end: the error.
-func (s *Syncer) pull(ctx context.Context, m *Mirror, why error, ask ask, keep keep) (pulled, error) {
+func (s *Syncer) pull(ctx context.Context, m *Mirror, why error, patient bool, ask ask, keep keep) (pulled, error) {
+	if m == nil && patient && unreadable(why) {
+		return pulled{}, why
+	}
 	if m == nil {
 		reason := "this node has no mirror yet"
 		if why != nil {
@@ -50,6 +56,8 @@ func (s *Syncer) pull(ctx context.Context, m *Mirror, why error, ask ask, keep k
 		return pulled{reached: true}, nil
 	case errors.Is(err, ErrResync):
 		return s.pullSnapshot(ctx, m.pos, keep, pulled{snapshot: ErrResync.Error(), resync: true})
+	case errors.Is(err, ErrMirror) && patient && unreadable(err):
+		return pulled{}, err
 	case errors.Is(err, ErrMirror):
 		return s.pullSnapshot(ctx, roster.Position{}, keep, pulled{snapshot: err.Error(), heal: true})
 	case errors.Is(err, errUnfit):
