@@ -151,20 +151,20 @@ func TestALoopOfSnapshotsIsBoundedAndTold(t *testing.T) {
 			}
 			n.mustOnce(servers[0])
 			servers[0].asked = nil
-			requests := 0
-			mended := false
+			var requests atomic.Int64
+			var mended atomic.Bool
 			src := &turns{servers, func() int {
-				if mended {
+				if mended.Load() {
 					return 0
 				}
-				requests++
-				return test.at(requests - 1 + 2) // the node is at the first one's position
+				return test.at(int(requests.Add(1)) - 1)
 			}}
 			run(t, n, src, func(r *running) {
-				pass(time.Hour)
-				// Waits are random below a minute: about 120 polls, of two requests.
-				if requests < 60 || requests > 480 {
-					t.Errorf("asked %d times in an hour", requests)
+				pass(10 * time.Minute)
+				// Waits are random below a minute, after the first: about 30 polls, of
+				// two requests each.
+				if count := requests.Load(); count < 12 || count > 160 {
+					t.Errorf("asked %d times in ten minutes", count)
 				}
 				if st := r.state(); st.Resyncs != MaxResyncs || st.LastError != "" {
 					t.Errorf("the state does not tell: %+v", st)
@@ -177,7 +177,7 @@ func TestALoopOfSnapshotsIsBoundedAndTold(t *testing.T) {
 				}
 				must(m.Close())
 				r.checkInStep(at)
-				mended = true
+				mended.Store(true)
 				servers[0].setFault(nil)
 				pass(2 * time.Minute)
 				r.checkInStep(servers[0])

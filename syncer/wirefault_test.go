@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -220,7 +221,11 @@ func TestAServerThatHangsIsGivenUpAndTheStateSaysSo(t *testing.T) {
 					client, server := net.Pipe()
 					conns.Go(func() {
 						defer server.Close()
-						// A pipe has no buffer for what is asked.
+						if strings.HasPrefix(test.server, "http:") { // it answers when it was asked
+							_, err := http.ReadRequest(bufio.NewReader(server))
+							must(err)
+						}
+						// A pipe has no buffer for what comes.
 						conns.Go(func() { _, _ = io.Copy(io.Discard, server) })
 						test.conn(server)
 					})
