@@ -45,7 +45,7 @@ func (c *crowd) turnAway(now time.Time) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	second := now.Unix()
-	if second-c.last > maxAway {
+	if second-c.last > maxAway || second < c.last { // or the clock was set back
 		clear(c.due[:])
 		c.last, c.turned = second, 0
 	}

@@ -47,3 +47,21 @@ func TestAfterALongPauseTheWindowIsSmallAgain(t *testing.T) {
 		}
 	}
 }
+
+func TestAClockThatIsSetBackKeepsNobodyWaiting(t *testing.T) {
+	var c crowd
+	now := time.Unix(1_800_000_000, 0)
+	for range 5000 {
+		c.took(time.Second)
+		c.turnAway(now)
+	}
+	now = now.AddDate(-1, 0, 0)
+	if away := c.turnAway(now); away > minAway {
+		t.Errorf("after a year back the first comes back after %d s", away)
+	}
+	for range 100 {
+		if now = now.Add(10 * time.Minute); c.turnAway(now) > minAway {
+			t.Fatal("the window stays wide")
+		}
+	}
+}

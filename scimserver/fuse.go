@@ -100,6 +100,9 @@ func (s *Server) fuseStatus(v View, all bool, gone int) (st FuseStatus, err erro
 	if err != nil {
 		return st, err
 	}
+	if released.After(now.Add(maxRelease)) {
+		released = time.Time{} // the clock was set back since: that was not meant for as long
+	}
 	since := now.Add(-cfg.Window)
 	if released.After(since) {
 		since = released // what was meant does not count later
@@ -262,6 +265,9 @@ func plainlyTrue(v any) bool {
 	return v == true || scim.Fold(s) == "true"
 }
 
+// maxRelease is the longest that a fuse is released for.
+const maxRelease = 31 * 24 * time.Hour
+
 // Fuse says how the fuse stands.
 func (o *Operator) Fuse(ctx context.Context) (st FuseStatus, err error) {
 	err = o.store.View(ctx, func(v View) error {
@@ -274,7 +280,7 @@ func (o *Operator) Fuse(ctx context.Context) (st FuseStatus, err error) {
 // ReleaseFuse lets providers take as much as they ask for, for a while. What they
 // have taken until its end does not count later.
 func (o *Operator) ReleaseFuse(ctx context.Context, life time.Duration) (FuseStatus, error) {
-	if life <= 0 || life > 31*24*time.Hour {
+	if life <= 0 || life > maxRelease {
 		return FuseStatus{}, fmt.Errorf("--for %v is not from 1s to 744h", life)
 	}
 	if !o.cfg.Fuse.enabled() {

@@ -154,6 +154,25 @@ func TestAReleasedFuseLetsAllThroughAndCountsAnewAfterwards(t *testing.T) {
 	}
 }
 
+func TestAReleaseFromAClockThatWasAheadDoesNotLast(t *testing.T) {
+	t.Parallel()
+	f := openFused(t, 10, smallFuse)
+	year := 365 * 24 * time.Hour
+	f.pass(year)
+	o := f.server.Operator("administrator ada")
+	if _, err := o.ReleaseFuse(t.Context(), 10*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	f.pass(-year)
+	for i := range 3 {
+		f.deactivate(i).ok(200)
+	}
+	f.refused(func() *answer { return f.deactivate(3) })
+	if st, err := o.Fuse(t.Context()); err != nil || !st.Open || st.Released != nil {
+		t.Errorf("%+v, %v", st, err)
+	}
+}
+
 func TestTheFuseHoldsForTwoServersAndAcrossRestarts(t *testing.T) {
 	t.Parallel()
 	f := openFused(t, 10, smallFuse)

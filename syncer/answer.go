@@ -57,6 +57,8 @@ func (c *Client) refusal(a *answer) *StatusError {
 	switch {
 	case e.Code == http.StatusUnauthorized, e.Code == http.StatusForbidden:
 		e.hint = fmt.Sprintf("check that %s holds a valid node-admin token of this server", c.cfg.TokenFile)
+	case e.Code == http.StatusProxyAuthRequired, e.Code == http.StatusNetworkAuthenticationRequired:
+		e.hint = "this is no answer of a pwb server: something on the way wants a login; let this node reach the server directly"
 	case e.Code == http.StatusNotFound:
 		e.hint = "check the server's address, its path included"
 	case e.Code >= 300 && e.Code < 400:
@@ -117,6 +119,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	b.left -= int64(n)
 	if err != nil && err != io.EOF {
+		err = hideContent(err) // a trailer that is none is quoted
 		if cause := context.Cause(b.ctx); cause != nil {
 			err = cause
 		}

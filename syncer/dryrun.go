@@ -34,14 +34,14 @@ func (s *Syncer) dryRun(ctx context.Context) (res Result, err error) {
 		res.Position = to
 		return err
 	}
-	got, err := s.pull(ctx, m, why, s.askNow(ctx), keep)
+	got, err := s.pull(ctx, m, why, false, s.askNow(ctx), keep)
 	if err == nil && !got.changed {
 		err = keep(m.pos, m.changes())
 		if errors.Is(err, ErrMirror) {
-			got, err = s.pull(ctx, nil, err, nil, keep)
+			got, err = s.pull(ctx, nil, err, false, nil, keep)
 		}
 	}
-	res.Reached, res.Pulled, res.Snapshot = got.reached, got.changed, got.snapshot
+	res.Reached, res.Pulled, res.Snapshot, res.Resync = got.reached, got.changed, got.snapshot, got.resync
 	if err != nil {
 		return res, err
 	}

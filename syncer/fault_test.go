@@ -109,12 +109,15 @@ func repeat(w http.ResponseWriter, s string) {
 	}
 }
 
+// fault is what a server, or something before it, may do to every answer.
+type fault struct {
+	name   string
+	broken func(o *origin) http.HandlerFunc
+	want   string // in the error and the state
+}
+
 func TestAfterEveryFaultEverythingIsAsItWasAndTheNextGoodAnswerHeals(t *testing.T) {
-	for _, fault := range []struct {
-		name   string
-		broken func(o *origin) http.HandlerFunc // of every answer
-		want   string                           // in the error
-	}{
+	checkFaults(t, []fault{
 		{"the server fails", func(*origin) http.HandlerFunc { return status(500) }, "500 Internal Server Error"},
 		{"the server is a gateway without a back end", func(*origin) http.HandlerFunc { return status(502) }, "502"},
 		{"the token is unknown", func(*origin) http.HandlerFunc { return status(401) }, "node-admin token"},
@@ -218,8 +221,14 @@ func TestAfterEveryFaultEverythingIsAsItWasAndTheNextGoodAnswerHeals(t *testing.
 				w.Header().Set("Content-Type", streamType)
 				_, _ = w.Write(zip(bytes.Repeat([]byte("\n"), 2<<20)))
 			}
-		}, ""},
-	} {
+		}, "no roster stream"},
+	})
+}
+
+// checkFaults breaks every answer, twice, on a new node and on an old one: mirror
+// and files stay, error and state say why, and a good answer heals.
+func checkFaults(t *testing.T, faults []fault) {
+	for _, fault := range faults {
 		for _, fresh := range []bool{true, false} {
 			name := fault.name + map[bool]string{true: ", first time", false: ", later"}[fresh]
 			t.Run(name, func(t *testing.T) {
@@ -247,18 +256,41 @@ func TestAfterEveryFaultEverythingIsAsItWasAndTheNextGoodAnswerHeals(t *testing.
 					if m, r := n.bytes(); m != mirror || r != rendered {
 						t.Fatal("mirror or files changed")
 					}
-					if st := n.state(); st.LastError == "" || res.Reached {
-						t.Errorf("the state does not tell: %+v, %+v", st, res)
+					n.checkTold(fault.want)
+					if res.Reached {
+						t.Errorf("result %+v", res)
 					}
 				}
 				w.mend()
 				n.mustOnce(c)
 				n.checkInStep(o)
-				if st := n.state(); st.LastError != "" {
-					t.Errorf("the state still says %q", st.LastError)
-				}
+				n.checkWell()
 			})
 		}
+	}
+}
+
+// checkTold fails unless the state says since when passes fail and why, without a
+// secret, and still knows what is rendered.
+func (n *node) checkTold(why string) {
+	n.t.Helper()
+	st := n.state()
+	if st.LastError == "" || !strings.Contains(st.LastError, why) || st.LastErrorSince.IsZero() {
+		n.t.Errorf("the state does not say %q: %+v", why, st)
+	}
+	if strings.Contains(st.LastError, testToken) || strings.Contains(st.LastError, "TopSecret") {
+		n.t.Errorf("a secret in the state: %q", st.LastError)
+	}
+	if _, rendered := n.bytes(); (st.Rendered == nil) != (rendered == "absent") {
+		n.t.Errorf("the state says that %v is rendered, the file is %q", st.Rendered, rendered)
+	}
+}
+
+// checkWell fails unless the state says that all is well.
+func (n *node) checkWell() {
+	n.t.Helper()
+	if st := n.state(); st.LastError != "" || !st.LastErrorSince.IsZero() || st.Stopped != nil {
+		n.t.Errorf("the state does not say that all is well: %+v", st)
 	}
 }
 
@@ -284,6 +316,7 @@ func TestAServerThatIsDownChangesNothing(t *testing.T) {
 	if m, r := n.bytes(); m != mirror || r != rendered {
 		t.Error("mirror or files changed")
 	}
+	n.checkTold("connection refused")
 }
 
 // A delta alone can be wrong in ways that a snapshot mends.
@@ -435,5 +468,14 @@ func TestAServerThatWentBackIsFollowed(t *testing.T) {
 	o.set(account(7))
 	n.mustOnce(o)
 	n.mustOnce(old)
+	n.checkInStep(old)
+	n.checkWell()
+	if st := n.state(); st.Resyncs != 1 {
+		t.Errorf("the state does not count it: %+v", st)
+	}
+	old.set(account(8)) // and it goes on from there
+	if res := n.mustOnce(old); res.Snapshot != "" || n.state().Resyncs != 0 {
+		t.Errorf("result %+v, state %+v", res, n.state())
+	}
 	n.checkInStep(old)
 }

@@ -47,8 +47,9 @@ func formerOf(c roster.Change) (Former, bool) {
 // replaceMirror replaces m by rows, which are the roster at to. If that is of
 // another epoch than the mirror on disk, what it lacks is kept for the server
 // before the mirror goes: it is nowhere else. Without m, the mirror on disk is
-// damaged or absent; the caller holds the lock.
-func (s *Syncer) replaceMirror(ctx context.Context, m *Mirror, to roster.Position, rows changes) error {
+// damaged or absent; the caller holds the lock. When it is to be patient, it fails if
+// the disk does not give that mirror.
+func (s *Syncer) replaceMirror(ctx context.Context, m *Mirror, patient bool, to roster.Position, rows changes) error {
 	if s.reporting() {
 		if m == nil {
 			var err error
@@ -60,7 +61,7 @@ func (s *Syncer) replaceMirror(ctx context.Context, m *Mirror, to roster.Positio
 			}
 		}
 		if m != nil && m.pos.Epoch != to.Epoch {
-			rows = s.savingLost(ctx, m, rows)
+			rows = s.savingLost(ctx, m, patient, rows)
 		}
 	}
 	return writeMirror(s.cfg.StateDir, to, rows)
@@ -68,9 +69,13 @@ func (s *Syncer) replaceMirror(ctx context.Context, m *Mirror, to roster.Positio
 
 // savingLost yields rows and, before it ends well, writes down what m or an
 // earlier mirror held and rows do not.
-func (s *Syncer) savingLost(ctx context.Context, m *Mirror, rows changes) changes {
+func (s *Syncer) savingLost(ctx context.Context, m *Mirror, patient bool, rows changes) changes {
 	return func(yield func(roster.Change, error) bool) {
 		known, err := readReports(s.cfg.StateDir)
+		if unreadable(err) {
+			yield(roster.Change{}, err)
+			return
+		}
 		if err != nil {
 			s.log.WarnContext(ctx, "the file of what was reported cannot be used and is begun anew", "error", err)
 		}
@@ -84,6 +89,10 @@ func (s *Syncer) savingLost(ctx context.Context, m *Mirror, rows changes) change
 			}
 		}
 		former := l.end()
+		if patient && unreadable(l.err) {
+			yield(roster.Change{}, damaged(l.err))
+			return
+		}
 		if l.err != nil {
 			s.log.WarnContext(ctx, "the mirror of the epoch before is damaged, so that what it held behind the damage cannot be reported", "error", hideContent(l.err))
 		}

@@ -74,6 +74,7 @@ func TestAfterANewEpochWhatTheServerLacksIsReported(t *testing.T) {
 	if kept := n.reports(); kept.Former != nil || kept.Epoch != "backup" {
 		t.Errorf("kept after the server had taken it: %+v", kept)
 	}
+	n.mustOnce(c) // which finds that the new epoch goes on
 	before := listing(t, n.cfg.StateDir)
 	n.mustOnce(c)
 	if got := o.reports(); len(got) != 2 {
@@ -139,7 +140,7 @@ func TestAKillBetweenFormerRowsAndTheMirrorLosesAndDoublesNothing(t *testing.T) 
 	}
 	s := n.syncer(o)
 	err = writeMirror(n.cfg.StateDir, o.position(), func(yield func(roster.Change, error) bool) {
-		for c, err := range s.savingLost(t.Context(), m, func(yield func(roster.Change, error) bool) {
+		for c, err := range s.savingLost(t.Context(), m, true, func(yield func(roster.Change, error) bool) {
 			for _, c := range now {
 				if !yield(c, nil) {
 					return
@@ -253,6 +254,53 @@ func TestFormerRowsThatCannotBeKeptStopThePassBeforeTheMirrorGoes(t *testing.T) 
 	n.mustOnce(o)
 	n.checkInStep(o)
 	checkFormer(t, o, formerAccount(1))
+}
+
+// A link to itself stands for a file that cannot be read now and may be later.
+func TestFormerRowsThatCannotBeReadAreNotWrittenOver(t *testing.T) {
+	n, _ := newReporter(t)
+	o := town()
+	n.mustOnce(o)
+	path := filepath.Join(n.cfg.StateDir, reportFile)
+	hide := func() { must(errors.Join(os.Rename(path, path+".hidden"), os.Symlink(reportFile, path))) }
+	show := func() { must(errors.Join(os.Remove(path), os.Rename(path+".hidden", path))) }
+	o.drop(account(1).Key())
+	o.restore("first")
+	o.refuseWith(answers(500))
+	n.mustOnce(o)
+
+	// Not by a pass that finds more of them,
+	o.drop(account(2).Key())
+	o.restore("second")
+	hide()
+	mirror, rendered := n.bytes()
+	for range 2 {
+		if _, err := n.once(o); err == nil || !strings.Contains(err.Error(), "read what was reported") {
+			t.Errorf("error %v", err)
+		}
+		n.checkTold(reportFile)
+	}
+	if m, r := n.bytes(); m != mirror || r != rendered {
+		t.Error("files changed")
+	}
+	show()
+	n.mustOnce(o)
+	checkFormer(t, o, formerAccount(1), formerAccount(2))
+
+	// nor by a report that was taken.
+	o.refuseWith(func(context.Context) error { hide(); return nil })
+	n.mustOnce(o)
+	show()
+	if kept := n.reports(); !slices.Equal(kept.Former, []Former{formerAccount(1), formerAccount(2)}) {
+		t.Errorf("kept %+v", kept)
+	}
+	o.refuseWith(nil)
+	n.mustOnce(o)
+	checkFormer(t, o, formerAccount(1), formerAccount(2))
+	n.checkWell()
+	if kept := n.reports(); kept.Former != nil {
+		t.Errorf("kept after the server had taken it: %+v", kept)
+	}
 }
 
 func TestASnapshotThatIsWrongLeavesNoFormerRows(t *testing.T) {

@@ -100,6 +100,30 @@ func checkStateDir(dir string) error {
 	return nil
 }
 
+// CheckWritable fails when nothing can be written to the state directory, as far
+// as that can be seen without trying: the state there may then be of a time before
+// passes began to fail. A directory that is not there yet is none of these.
+func CheckWritable(stateDir string) error {
+	const writable = 2 // W_OK of access(2)
+	err := syscall.Access(stateDir, writable)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var f syscall.Statfs_t
+	if err == nil {
+		err = syscall.Statfs(stateDir, &f)
+	}
+	switch { // some file systems count no blocks or no inodes: these are never full
+	case err != nil:
+		return fmt.Errorf("nothing can be written to %s: %w", stateDir, err)
+	case f.Blocks > 0 && f.Bfree == 0:
+		return fmt.Errorf("nothing can be written to %s: its file system is full", stateDir)
+	case f.Files > 0 && f.Ffree == 0:
+		return fmt.Errorf("nothing can be written to %s: its file system has no inodes left", stateDir)
+	}
+	return nil
+}
+
 var leftover = regexp.MustCompile(`^\.(mirror|state\.json|report\.json|pin\.json)[0-9]+$`)
 
 // sweep removes what a pass left that was killed while it wrote. Should that

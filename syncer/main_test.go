@@ -2,6 +2,8 @@ package syncer
 
 import (
 	"flag"
+	"io"
+	"log"
 	"os"
 	"testing"
 
@@ -15,5 +17,6 @@ func TestMain(m *testing.M) {
 	// Each check makes some thirty passes that reach the disk; -rapid.checks on
 	// the command line makes more of them.
 	must(flag.Set("rapid.checks", "40"))
+	log.SetOutput(io.Discard) // net/http's, of answers that are longer than they say
 	goleak.VerifyTestMain(m)
 }

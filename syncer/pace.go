@@ -59,9 +59,9 @@ func (r *runner) pause(res Result, err error, took time.Duration) (least, more t
 		return least, more - least
 	}
 	r.failures = 0
-	if res.Snapshot != "" {
-		// One snapshot is how a node begins. One after the other is a server
-		// that does not know its own positions: no reason to load it more.
+	if res.Snapshot != "" || res.Resync {
+		// One snapshot is how a node begins. One after the other, taken or not, is
+		// a server that does not know its own positions: no reason to load it more.
 		r.snapshots++
 		if r.snapshots > 1 {
 			return r.backoff(r.snapshots), 0

@@ -65,16 +65,20 @@ func (s *Syncer) renderMirror(ctx context.Context) (Result, error) {
 // plan with it is in the making, which the caller has to wait for.
 func (s *Syncer) follow(ctx context.Context, m *Mirror, why error, ask ask, st *State, res *Result) (*planning, error) {
 	var p *planning
-	got, err := s.pull(ctx, m, why, ask, func(to roster.Position, rows changes) error {
+	// An error of the disk may be over by the next pass, while what a mirror alone
+	// knows is gone with it; one that stays must not keep the node from its server.
+	patient := !strings.Contains(st.LastError, ErrMirror.Error())
+	got, err := s.pull(ctx, m, why, patient, ask, func(to roster.Position, rows changes) error {
 		p = s.startPlanning(ctx, to)
-		err := s.replaceMirror(ctx, m, to, p.tee(rows))
+		err := s.replaceMirror(ctx, m, patient, to, p.tee(rows))
 		p.end(err)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	res.Reached = true
+	res.Reached, res.Resync = true, got.resync
+	st.setResync(got.resync)
 	if !got.changed {
 		return nil, nil
 	}

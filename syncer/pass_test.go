@@ -253,14 +253,21 @@ func TestAServerThatNeverKnowsPositionsCostsNoRewriting(t *testing.T) {
 	n, o := newNode(t), town()
 	n.mustOnce(o)
 	o.setFault(func(kind string) (io.ReadCloser, error, bool) { return nil, ErrResync, kind == "changes" })
-	before := listing(t, n.cfg.StateDir)
-	for range 3 {
-		if res := n.mustOnce(o); res.Pulled || res.Wrote {
-			t.Errorf("result: %+v", res)
+	var before []string
+	for i := range MaxResyncs + 3 {
+		if i == MaxResyncs {
+			before = listing(t, n.cfg.StateDir) // until here the state counted
+		}
+		if res := n.mustOnce(o); res.Pulled || res.Wrote || !res.Resync || n.state().Resyncs != min(i+1, MaxResyncs) {
+			t.Errorf("pass %d: result %+v, state %+v", i, res, n.state())
 		}
 	}
 	if after := listing(t, n.cfg.StateDir); !slices.Equal(before, after) {
 		t.Errorf("files changed:\n%v\n%v", before, after)
+	}
+	o.setFault(nil)
+	if res := n.mustOnce(o); res.Resync || n.state().Resyncs != 0 {
+		t.Errorf("after the server had mended: result %+v, state %+v", res, n.state())
 	}
 }
 

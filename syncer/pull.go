@@ -27,14 +27,22 @@ type pulled struct {
 	// that this was because something was wrong, not just missing or old.
 	snapshot string
 	heal     bool
+	// resync: the server had no changes that lead on from the mirror.
+	resync bool
 }
 
 // pull brings what the server has beyond m to keep. Without a mirror, m is nil
 // and why says what is wrong with the one there is, if there is one.
 //
+// When it is to be patient, a mirror that the disk does not give is no reason yet to
+// replace it: the pull fails.
+//
 // A delta that came whole and is wrong, and a mirror that it cannot be merged
 // with, lead to a snapshot. A snapshot that is wrong is the end: the error.
-func (s *Syncer) pull(ctx context.Context, m *Mirror, why error, ask ask, keep keep) (pulled, error) {
+func (s *Syncer) pull(ctx context.Context, m *Mirror, why error, patient bool, ask ask, keep keep) (pulled, error) {
+	if m == nil && patient && unreadable(why) {
+		return pulled{}, why
+	}
 	if m == nil {
 		reason := "this node has no mirror yet"
 		if why != nil {
@@ -47,11 +55,13 @@ func (s *Syncer) pull(ctx context.Context, m *Mirror, why error, ask ask, keep k
 	case errors.Is(err, ErrNoChange):
 		return pulled{reached: true}, nil
 	case errors.Is(err, ErrResync):
-		return s.pullSnapshot(ctx, m.pos, keep, pulled{snapshot: ErrResync.Error()})
+		return s.pullSnapshot(ctx, m.pos, keep, pulled{snapshot: ErrResync.Error(), resync: true})
+	case errors.Is(err, ErrMirror) && patient && unreadable(err):
+		return pulled{}, err
 	case errors.Is(err, ErrMirror):
 		return s.pullSnapshot(ctx, roster.Position{}, keep, pulled{snapshot: err.Error(), heal: true})
 	case errors.Is(err, errUnfit):
-		return s.pullSnapshot(ctx, m.pos, keep, pulled{snapshot: err.Error(), heal: true})
+		return s.pullSnapshot(ctx, m.pos, keep, pulled{snapshot: err.Error(), heal: true, resync: true})
 	}
 	return got, err
 }
@@ -105,7 +115,7 @@ func (s *Syncer) pullSnapshot(ctx context.Context, have roster.Position, keep ke
 	}
 	to := r.Header().To
 	if to == have && !have.IsZero() {
-		return pulled{reached: true}, nil
+		return pulled{reached: true, resync: got.resync}, nil
 	}
 	if err := keep(to, whole(r)); err != nil {
 		return fail(err)

@@ -59,6 +59,7 @@ func (s *Syncer) quiet(st *State, res *Result, first ask) (is bool, next ask, do
 	if errors.Is(err, ErrNoChange) && c.Mirror == mirrorMark(s.cfg.StateDir) {
 		if mark, _, err := s.sink.Mark(); err == nil && mark == c.Sink {
 			res.Position, res.Reached, res.mark = c.Position, true, mark
+			st.setResync(false)
 			st.LastRender = utcNow()
 			return true, nil, done
 		}

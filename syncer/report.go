@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -66,6 +68,13 @@ func readReports(stateDir string) (reports, error) {
 		return reports{}, fmt.Errorf("read what was reported: %w", err)
 	}
 	return r, nil
+}
+
+// unreadable reports whether err, of a file that holds something, says that it
+// could not be read this time: what is in it must not be written over.
+func unreadable(err error) bool {
+	_, ok := errors.AsType[*fs.PathError](err)
+	return ok && !errors.Is(err, syscall.EISDIR) // a directory holds nothing of ours
 }
 
 func writeReports(stateDir string, r reports) error {
@@ -131,8 +140,11 @@ func (s *Syncer) report(ctx context.Context, epoch string) error {
 // taken records that the server took the facts with a digest, and former rows;
 // the caller holds the lock.
 func (s *Syncer) taken(epoch, digest string, former []Former) error {
-	// A pass may have added rows meanwhile. A file that cannot be read holds none.
-	known, _ := readReports(s.cfg.StateDir)
+	// A pass may have added rows meanwhile. A file that is garbled holds none.
+	known, err := readReports(s.cfg.StateDir)
+	if unreadable(err) {
+		return err
+	}
 	gone := make(map[Former]bool, len(former))
 	for _, f := range former {
 		gone[f] = true

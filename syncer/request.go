@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -86,14 +87,22 @@ func (c *Client) unreachable(what string, err, cause error, wait time.Duration) 
 	case cause != nil:
 		return fmt.Errorf("%s: %w", what, cause)
 	}
+	// An answer that cannot be read is quoted in such errors. It may be part of one
+	// before, of which a proxy gave the wrong length: rows.
+	err = hideContent(err)
 	var hint string
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.As(err, &unknown):
 		hint = "; check the CA certificate"
 	case errors.As(err, &host):
 		hint = "; use a name that the certificate has"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		hint = "; renew the server's certificate, or set this node's clock right"
+	case errors.Is(err, io.EOF):
+		hint = ": the connection was closed without an answer; look at the log of the server, or of what stands before it"
 	}
 	return fmt.Errorf("%s: %w%s", what, err, hint)
 }

@@ -88,9 +88,9 @@ func (r *runner) step(ctx context.Context) (Result, error) {
 	switch {
 	case errors.Is(err, errDisturbed):
 		return r.full(ctx, r.askNow(ctx))
-	case errors.Is(err, ErrNoChange):
+	case errors.Is(err, ErrNoChange) && st.Resyncs == 0: // else a pass counts anew
 		return r.observed(Result{Reached: true, Position: pos}, nil)
-	case err != nil && !errors.Is(err, ErrResync):
+	case err != nil && !errors.Is(err, ErrResync) && !errors.Is(err, ErrNoChange):
 		if ctx.Err() != nil {
 			return Result{}, err
 		}

@@ -212,7 +212,7 @@ func TestRunDoesNotHammerAServerThatAnswersWithoutWaiting(t *testing.T) {
 		}, 130},
 		{"that it knows no position", func(_ *origin, kind string) (io.ReadCloser, error, bool) {
 			return nil, ErrResync, kind == "changes"
-		}, 260},
+		}, 60},
 		{"with another epoch each time", func(o *origin, kind string) (io.ReadCloser, error, bool) {
 			if kind == "changes" {
 				return nil, ErrResync, true

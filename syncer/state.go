@@ -24,6 +24,9 @@ const (
 	maxListed = 1000
 	// maxErrorText is the most bytes of an error that the state keeps.
 	maxErrorText = 2000
+	// MaxResyncs is what State.Resyncs counts up to. A server that is restored, or
+	// two that change places once, do not come that far.
+	MaxResyncs = 3
 )
 
 // State is what a node remembers between passes: the file state.json. Losing it
@@ -49,6 +52,11 @@ type State struct {
 	// when nothing did. LastHookErrorSince is when that began.
 	LastHookError      string    `json:"last_hook_error,omitempty"`
 	LastHookErrorSince time.Time `json:"last_hook_error_since,omitzero"`
+	// Resyncs counts pulls in a row, up to MaxResyncs, in which the server had no
+	// changes that lead on from this node's position, so that a snapshot was asked
+	// for. One follows a restore. MaxResyncs are a server that does not know its own
+	// positions, or several with different stores behind one address.
+	Resyncs int `json:"resyncs,omitempty"`
 	// Stopped is what the fuse holds back, nil when nothing.
 	Stopped *Stop `json:"stopped,omitempty"`
 	// Held is what a pin holds back, nil when nothing.
@@ -183,6 +191,16 @@ func errorText(err error) string {
 		text = text[:maxErrorText] + "…"
 	}
 	return validText(text)
+}
+
+// setResync counts a pull that needed a snapshot, or begins anew after one that
+// did not.
+func (st *State) setResync(needed bool) {
+	if !needed {
+		st.Resyncs = 0
+		return
+	}
+	st.Resyncs = min(st.Resyncs+1, MaxResyncs)
 }
 
 func (st *State) setStopped(e *FuseError) {

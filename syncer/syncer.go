@@ -105,6 +105,10 @@ type Result struct {
 	Pulled bool
 	// Snapshot says why a whole roster was taken; empty when none was.
 	Snapshot string
+	// Resync reports whether a snapshot was asked for because the server had no
+	// changes that lead on from this node's position. It is taken, and Snapshot
+	// set, only if it is of another position.
+	Resync bool
 	// Wrote reports whether rendered files changed.
 	Wrote bool
 

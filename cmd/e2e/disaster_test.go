@@ -37,6 +37,7 @@ func TestALostStoreIsReplacedByAnOldBackupAndNobodyGetsAnothersNumber(t *testing
 	r.start(t, "store", "127.0.0.1:0")
 	r.agent.Server, r.scim.URL = r.server.URL, r.server.URL
 	r.sync(t, 0)
+	r.status(t, 0, "went well")
 	if now := lines(t, filepath.Join(r.agent.Dir, "passwd")); len(now) != 3 {
 		t.Errorf("after the restore passwd has %v", now)
 	}

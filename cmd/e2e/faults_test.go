@@ -67,6 +67,11 @@ func TestBadAnswersLeaveTheFilesAsTheyWere(t *testing.T) {
 	if _, err := r.scim.Create(t.Context(), "/Users", user("late")); err != nil {
 		t.Fatal(err)
 	}
+	revoked, err := r.server.Token(t.Context(), "revoked", "node-admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.administer(t, "token", "revoke", "revoked")
 	direct := r.agent.Server
 	through, spoil := proxy(t, direct)
 	before := filesOf(t, r.agent.Dir)
@@ -78,53 +83,65 @@ func TestBadAnswersLeaveTheFilesAsTheyWere(t *testing.T) {
 			}
 		}
 	}
-	for name, f := range map[string]func(*http.Response) error{
-		"500":                    answer(500, "broken"),
-		"502 with a page":        answer(502, "<html>Bad gateway</html>"),
-		"401":                    answer(401, "who are you?"),
-		"an empty object":        answer(200, "{}"),
-		"an empty list":          answer(200, "[]\n"),
-		"nothing":                answer(200, ""),
-		"a page":                 answer(200, "<html>Welcome</html>"),
-		"a redirect":             func(res *http.Response) error { res.Header.Set("Location", "/"); res.StatusCode = 302; return nil },
-		"half an answer":         cut(0.5),
-		"almost a whole answer":  cut(0.99),
-		"a line that never ends": answer(200, strings.Repeat("x", 1<<20)),
-	} {
-		t.Run(name, func(t *testing.T) {
-			spoil.Store(&f)
-			r.agent.Server = through
-			r.sync(t, 1)
-			unchanged(t)
-		})
-	}
-	t.Run("a snapshot that is cut", func(t *testing.T) {
-		f := func(res *http.Response) error {
+	for _, fault := range []struct {
+		name   string
+		answer func(*http.Response) error
+		says   string // pwb-agent status
+	}{
+		{"500", answer(500, "broken"), "500 Internal Server Error"},
+		{"502 with a page", answer(502, "<html>Bad gateway</html>"), "502 Bad Gateway"},
+		{"503 with a page", answer(503, "<html>Service unavailable</html>"), "503 Service Unavailable"},
+		{"407", answer(407, ""), "something on the way wants a login"},
+		{"401", answer(401, "who are you?"), "valid node-admin token"},
+		{"an empty object", answer(200, "{}"), "no roster stream"},
+		{"an empty list", answer(200, "[]\n"), "no roster stream"},
+		{"nothing", answer(200, ""), "no roster stream"},
+		{"a page", answer(200, "<html>Welcome</html>"), "no roster stream"},
+		{"a captive portal", func(res *http.Response) error { res.Header.Set("Content-Type", "text/html"); return nil }, "is this the pwb server?"},
+		{"a redirect", func(res *http.Response) error { res.Header.Set("Location", "/"); res.StatusCode = 302; return nil }, "redirects are not followed"},
+		{"half an answer", cut(0.5), "unexpected EOF"},
+		{"almost a whole answer", cut(0.99), "unexpected EOF"},
+		{"a line that never ends", answer(200, strings.Repeat("x", 1<<20)), "more than 65536 bytes"},
+		{"a snapshot that is cut", func(res *http.Response) error {
 			if strings.HasSuffix(res.Request.URL.Path, "/changes") {
 				return answer(410, "gone")(res)
 			}
 			return cut(0.7)(res)
-		}
-		spoil.Store(&f)
-		r.sync(t, 1)
-		unchanged(t)
-	})
+		}, "take a snapshot (the server does not know this node's position)"},
+	} {
+		t.Run(fault.name, func(t *testing.T) {
+			spoil.Store(&fault.answer)
+			r.agent.Server = through
+			noSecret(t, r.sync(t, 1))
+			r.status(t, 1, fault.says)
+			unchanged(t)
+		})
+	}
 	t.Run("no server at all", func(t *testing.T) {
 		r.agent.Server = "http://127.0.0.1:1"
 		r.sync(t, 1)
+		r.status(t, 1, "connection refused")
 		unchanged(t)
 	})
-	t.Run("a token of another use", func(t *testing.T) {
-		r.agent.Server = direct
-		own := r.agent.TokenFile
-		defer func() { r.agent.TokenFile = own }()
-		r.agent.TokenFile = filepath.Join(r.dir, "wrong-token")
-		if err := os.WriteFile(r.agent.TokenFile, []byte(r.scim.Token), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		r.sync(t, 1)
-		unchanged(t)
-	})
+	for _, token := range []struct{ name, content, says string }{
+		{"a token of another use", r.scim.Token, "valid node-admin token of this server"},
+		{"a token that is revoked", revoked, "valid node-admin token of this server"},
+		{"a token that is none", "nonsense", "valid node-admin token of this server"},
+		{"an empty token file", "", "is empty"},
+	} {
+		t.Run(token.name, func(t *testing.T) {
+			r.agent.Server = direct
+			own := r.agent.TokenFile
+			defer func() { r.agent.TokenFile = own }()
+			r.agent.TokenFile = filepath.Join(r.dir, "wrong-token")
+			if err := os.WriteFile(r.agent.TokenFile, []byte(token.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			noSecret(t, r.sync(t, 1))
+			r.status(t, 1, token.says)
+			unchanged(t)
+		})
+	}
 	t.Run("a server whose store is empty", func(t *testing.T) {
 		own, address := r.server, r.agent.Server
 		r.start(t, "empty", "127.0.0.1:0")
@@ -140,6 +157,7 @@ func TestBadAnswersLeaveTheFilesAsTheyWere(t *testing.T) {
 		}
 		unchanged(t)
 		r.sync(t, 3)
+		r.status(t, 3, "of 100 accounts it would remove 100")
 		unchanged(t)
 		r.server, r.agent.Server, r.agent.TokenFile = own, address, node
 	})
@@ -151,6 +169,7 @@ func TestBadAnswersLeaveTheFilesAsTheyWere(t *testing.T) {
 		}
 		unchanged(t)
 		r.sync(t, 0)
+		r.status(t, 0, "went well")
 		if passwd := lines(t, filepath.Join(r.agent.Dir, "passwd")); len(passwd) != 101 || passwd["late"] == "" {
 			t.Errorf("passwd has %d lines", len(passwd))
 		}

@@ -57,6 +57,7 @@ func TestAgentKilledAtAnyStepLeavesWholeFiles(t *testing.T) {
 			if !maps.Equal(contents(t, r.agent.Dir), after) {
 				t.Errorf("killed at %s number %d: the next pass does not mend it", call, n)
 			}
+			r.status(t, 0, "went well")
 			if extra := strangers(t, r.agent.Dir); len(extra) > 0 {
 				t.Errorf("killed at %s number %d: %v stay behind", call, n, extra)
 			}

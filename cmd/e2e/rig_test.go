@@ -107,6 +107,13 @@ func (r *rig) start(t testing.TB, store, listen string, flags ...string) {
 	r.server = s
 }
 
+func mkdir(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // user is the body of a user.
 func user(name string) map[string]any {
 	return map[string]any{"userName": name + "@acme.example", "displayName": "User " + name, "active": true}

@@ -20,7 +20,7 @@ import (
 	"pwb/cmd/harness"
 )
 
-// certificate writes a self-signed certificate for 127.0.0.1 and its key.
+// certificate writes a self-signed certificate for 127.0.0.1 and pwb.test, and its key.
 func certificate(t *testing.T, dir, name string) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -29,7 +29,7 @@ func certificate(t *testing.T, dir, name string) (cert, key string) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"pwb.test"}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {
@@ -58,11 +58,15 @@ func TestAgentTrustsItsAuthorityAlone(t *testing.T) {
 	if !strings.HasPrefix(r.server.URL, "https://") {
 		t.Fatalf("the server is at %s", r.server.URL)
 	}
-	r.sync(t, 1)                     // the system's authorities do not know it
+	r.sync(t, 1) // the system's authorities do not know it
+	r.status(t, 1, "nothing was rendered yet", "check the CA certificate")
 	r.sync(t, 1, "--ca-cert", other) // nor does another
-	r.sync(t, 0, "--ca-cert", cert)  // its own does
+	r.status(t, 1, "check the CA certificate")
+	r.sync(t, 0, "--ca-cert", cert) // its own does
+	r.status(t, 0, "went well")
 	r.agent.Server = "http" + strings.TrimPrefix(r.server.URL, "https")
 	r.sync(t, 1, "--ca-cert", cert) // and it does not speak plain HTTP
+	r.status(t, 1, "400 Bad Request")
 	config := &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}
 	if conn, err := tls.Dial("tcp", strings.TrimPrefix(r.server.URL, "https://"), config); err == nil {
 		conn.Close()

@@ -24,8 +24,8 @@ failed since, what the fuse holds back and what is quarantined. The server is no
 asked, and nothing is written.
 
 Exit status: 0 all is well, or only single entries are quarantined; 1 the last pass
-failed, nothing was rendered yet, or the state cannot be read; 3 the fuse holds a
-change back; 4 the files are pinned by pwb-agent rollback.`,
+failed, nothing was rendered yet, or the state cannot be read or written; 3 the fuse
+holds a change back; 4 the files are pinned by pwb-agent rollback.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadFiles(cmd.Flags())
@@ -40,21 +40,20 @@ change back; 4 the files are pinned by pwb-agent rollback.`,
 			if err != nil {
 				return err
 			}
+			// A pass that cannot write down that it failed leaves a state that is too good.
+			stuck := syncer.CheckWritable(cfg.StateDir)
 			if cfg.JSON {
 				st.Complete = nil // the syncer's own
 				out := json.NewEncoder(cmd.OutOrStdout())
 				out.SetEscapeHTML(false)
-				err = out.Encode(struct {
-					syncer.State
-					Pin *syncer.Pin `json:"pin,omitempty"`
-				}{st, pin})
+				err = out.Encode(statusObject{st, pin, textOf(stuck)})
 			} else {
-				err = showStatus(cmd.OutOrStdout(), st, pin)
+				err = showStatus(cmd.OutOrStdout(), st, pin, stuck)
 			}
 			if err != nil {
 				return err
 			}
-			return verdict(st, pin)
+			return verdict(st, pin, stuck)
 		},
 	}
 	addFlags(cmd.Flags())
@@ -62,9 +61,27 @@ change back; 4 the files are pinned by pwb-agent rollback.`,
 	return cmd
 }
 
+// statusObject is what --json prints.
+type statusObject struct {
+	syncer.State
+	Pin *syncer.Pin `json:"pin,omitempty"`
+	// Unwritable is why no pass can write to the state directory, so that the rest
+	// may be old; empty when it can.
+	Unwritable string `json:"unwritable,omitempty"`
+}
+
+func textOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
 // verdict is what the exit status follows from.
-func verdict(st syncer.State, pin *syncer.Pin) error {
+func verdict(st syncer.State, pin *syncer.Pin, stuck error) error {
 	switch {
+	case stuck != nil:
+		return stuck
 	case st.Stopped != nil:
 		return stopped{fmt.Errorf("the fuse holds change %d back", st.Stopped.Position.Seq)}
 	case st.LastError != "":
@@ -77,7 +94,7 @@ func verdict(st syncer.State, pin *syncer.Pin) error {
 	return nil
 }
 
-func showStatus(out io.Writer, st syncer.State, pin *syncer.Pin) error {
+func showStatus(out io.Writer, st syncer.State, pin *syncer.Pin, stuck error) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%s:\t%s\n", name, fmt.Sprintf(format, args...))
@@ -98,6 +115,13 @@ func showStatus(out io.Writer, st syncer.State, pin *syncer.Pin) error {
 	}
 	if st.LastHookError != "" {
 		line("after the last change", "something failed, since %s: %s", when(st.LastHookErrorSince), oneLine(st.LastHookError))
+	}
+	if stuck != nil {
+		line("state", "%s; passes fail until then, and what else is said here is from before", oneLine(stuck.Error()))
+	}
+	if st.Resyncs >= syncer.MaxResyncs {
+		line("server", "does not know this node's position, %d times in a row or more, and sends the whole roster each time:", st.Resyncs)
+		line("", "see whether servers with different stores answer under its address, and look at its log")
 	}
 	if s := st.Stopped; s != nil {
 		line("fuse", "holds change %d back since %s: of %d accounts it would remove %d, lock %d, renumber %d", s.Position.Seq, when(s.Since), s.Before, s.Removed, s.Locked, s.Renumbered)

@@ -31,6 +31,8 @@ func TestStatusSaysHowTheFilesStand(t *testing.T) {
 			[]string{"something failed, since 2026-03-01 12:00:00 UTC: hook x: exit status 3"}},
 		{"the fuse is told with the way out", &syncer.State{Rendered: position, Stopped: &syncer.Stop{Position: roster.Position{Epoch: "e1", Seq: 42}, Since: at, Before: 100, Removed: 60}}, exitFuse,
 			[]string{"holds change 42 back", "of 100 accounts it would remove 60", "--accept-change 42"}},
+		{"a loop of snapshots is told", &syncer.State{Rendered: position, Resyncs: syncer.MaxResyncs}, exitCurrent,
+			[]string{"does not know this node's position, 3 times in a row or more", "servers with different stores"}},
 		{"quarantined entries are listed and end no script", &syncer.State{Rendered: position, QuarantinedCount: 25, Quarantined: []roster.Quarantine{{Key: "a/x", Name: "ro\not", Reason: "name is protected"}}}, exitCurrent,
 			[]string{"25", `"ro\not": name is protected`, "and 5 more"}},
 	} {
