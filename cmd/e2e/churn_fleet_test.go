@@ -172,7 +172,7 @@ func (f *fleet) heal() {
 
 // converge returns when every agent's files show the position.
 func (f *fleet) converge(at roster.Position) {
-	late := time.NewTimer(2 * time.Minute)
+	late := time.NewTimer(5 * time.Minute)
 	defer late.Stop()
 	var daemons, others []*churnAgent
 	for _, a := range f.agents {

@@ -81,11 +81,20 @@ func (s *script) hire(p *person) {
 		body[scim.PosixUserURN] = posix
 	}
 	s.note("hire", "%s", p.userName)
+	for _, id := range p.subjects {
+		s.locks.forget(id) // it may be any of them that comes back
+	}
 	s.upon(p, func() {
 		if id := s.create("/Users", "userName", p.userName, body); id != "" {
 			p.id, p.there, p.active, p.held = id, true, true, false
+			p.been()
 		}
 	})
+	for _, id := range p.subjects {
+		if id != p.id {
+			s.lock(id)
+		}
+	}
 }
 
 // shell is one that most nodes allow, or one that they refuse.

@@ -22,9 +22,10 @@ import (
 // names begin with the person's tag, so that a line in a file tells whose it is.
 type person struct {
 	n        int
-	userName string // the one now or last
-	names    int    // userNames so far
-	id       string // the resource's, or that of the last one
+	userName string   // the one now or last
+	names    int      // userNames so far
+	id       string   // the resource's, or that of the last one
+	subjects []string // that the person ever was
 	there    bool
 	active   bool
 	held     bool
@@ -42,6 +43,13 @@ type team struct {
 	names int
 	id    string
 	there bool
+}
+
+// been notes which subject the person is.
+func (p *person) been() {
+	if p.id != "" && !slices.Contains(p.subjects, p.id) {
+		p.subjects = append(p.subjects, p.id)
+	}
 }
 
 // script does at the server what providers and administrators do. All that it
@@ -186,12 +194,8 @@ func (s *script) admin(what string, do func(*scimserver.Operator) error) {
 // upon does something to a person, and has it known from which position on
 // nobody may log in as that person, if that is so.
 func (s *script) upon(p *person, do func()) {
-	was := p.id
-	s.locks.forget(was)
+	s.locks.forget(p.id)
 	do()
-	if was != "" && was != p.id {
-		s.lock(was) // another subject has the person's place; the one before stays locked
-	}
 	if p.closed() {
 		s.lock(p.id)
 	}
@@ -272,6 +276,7 @@ func (s *script) resync(after roster.Position) {
 				p.id, u, ok = id, other, true
 			}
 		}
+		p.been()
 		if p.there, p.active, p.held = ok, false, false; ok {
 			p.userName = u["userName"].(string)
 			p.active, _ = u["active"].(bool)
