@@ -64,8 +64,10 @@ type script struct {
 	number uint32 // the next that a provider or administrator chooses
 	digest hash.Hash
 	last   []string // the latest operations
-	done   int
-	kinds  map[string]int // how many of each there were
+	// refusal is why a name or number was refused last.
+	refusal string
+	done    int
+	kinds   map[string]int // how many of each there were
 }
 
 // The people and teams from 0 up to these never leave, so that no node is ever
@@ -145,13 +147,14 @@ func (s *script) create(path, attr, name string, body map[string]any) string {
 		if status == http.StatusConflict && unsure {
 			_, list := s.want(http.MethodGet, path+"?filter="+url.QueryEscape(fmt.Sprintf("%s eq %q", attr, name)), nil, http.StatusOK)
 			found, _ := list["Resources"].([]any)
-			if len(found) != 1 {
-				s.fatal("POST %s of %s was refused as taken, and there are %d of it", path, name, len(found))
+			if len(found) == 1 {
+				answer, status = found[0].(map[string]any), http.StatusCreated
 			}
-			answer, status = found[0].(map[string]any), http.StatusCreated
 		}
 		switch id, _ := answer["id"].(string); {
 		case status == http.StatusConflict:
+			s.kinds["refused "+path]++
+			s.refusal = fmt.Sprint(name, ": ", answer["detail"])
 			return ""
 		case status == http.StatusCreated && id != "":
 			return id

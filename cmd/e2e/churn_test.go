@@ -278,7 +278,7 @@ func (l *life) month() string {
 	s.note("last", "%s", s.people[0].userName)
 	s.want(http.MethodPatch, "/Users/"+s.people[0].id, patch(replace("displayName", "The Last")), http.StatusOK)
 	l.finish(f)
-	l.t.Logf("seed %d: %d operations %v; fleet %v; %d restarts of the server", l.seed, s.done, s.kinds, f, restarts)
+	l.t.Logf("seed %d: %d operations %v; fleet %v; %d restarts of the server; refused last: %s", l.seed, s.done, s.kinds, f, restarts, s.refusal)
 	return fmt.Sprintf("%x", s.digest.Sum(nil))
 }
 
