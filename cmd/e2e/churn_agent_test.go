@@ -258,9 +258,11 @@ func (a *churnAgent) running() bool {
 // observe is syncer.Config.Observe.
 func (a *churnAgent) observe(e syncer.Event) {
 	a.count(e)
-	a.stopped.Store(0)
-	if fuse, ok := errors.AsType[*syncer.FuseError](e.Err); ok {
-		a.stopped.Store(fuse.Position.Seq)
+	// Not from the event: polls that find no change end no stop.
+	if st, err := syncer.ReadState(a.state); err == nil && st.Stopped != nil {
+		a.stopped.Store(st.Stopped.Position.Seq)
+	} else {
+		a.stopped.Store(0)
 	}
 	a.mu.Lock()
 	if e.Err != nil {
