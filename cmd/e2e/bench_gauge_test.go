@@ -16,9 +16,8 @@ import (
 )
 
 // gaugeEnv makes the test binary a gauge: it runs its arguments as a command and
-// prints how many nanoseconds that took and how many KiB of memory it had at
-// most. A process counts what its parent had when it began, and the benchmark,
-// whose memory is that of many users, would hide what it measures.
+// prints what that cost. A process counts what memory its parent had when it began,
+// and the benchmark, whose memory is that of many users, would hide what it measures.
 const gaugeEnv = "PWB_TEST_GAUGE"
 
 func gauge(args []string) int {
@@ -29,12 +28,20 @@ func gauge(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println(time.Since(began).Nanoseconds(), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
+	took, p := time.Since(began), cmd.ProcessState
+	fmt.Println(took.Nanoseconds(), (p.UserTime() + p.SystemTime()).Nanoseconds(), p.SysUsage().(*syscall.Rusage).Maxrss)
 	return 0
 }
 
-// timed runs a command and reports its time and the most memory it had, in KiB.
-func timed(b *testing.B, cmd *exec.Cmd) (took time.Duration, peak int64) {
+// cost is what a process took: its time, that of the processors, and the most
+// memory it had, in KiB.
+type cost struct {
+	took, cpu time.Duration
+	peak      int64
+}
+
+// timed runs a command.
+func timed(b *testing.B, cmd *exec.Cmd) (c cost) {
 	b.Helper()
 	measured := exec.Command(os.Args[0], cmd.Args...)
 	measured.Env = append(os.Environ(), gaugeEnv+"=1")
@@ -44,10 +51,25 @@ func timed(b *testing.B, cmd *exec.Cmd) (took time.Duration, peak int64) {
 	if err != nil {
 		b.Fatalf("%v: %s", err, &stderr)
 	}
-	if _, err := fmt.Sscan(string(out), &took, &peak); err != nil {
+	if _, err := fmt.Sscan(string(out), &c.took, &c.cpu, &c.peak); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
-	return took, peak
+	return c
+}
+
+// reportCosts reports the medians, the memory of the largest, and the bytes on the
+// wire of one.
+func reportCosts(b *testing.B, all []cost, wire int64) {
+	var took, cpu []time.Duration
+	var peak int64
+	for _, c := range all {
+		took, cpu, peak = append(took, c.took), append(cpu, c.cpu), max(peak, c.peak)
+	}
+	b.ReportMetric(median(took), "median-ms")
+	b.ReportMetric(median(cpu), "cpu-ms")
+	b.ReportMetric(float64(peak)/1024, "peak-MiB")
+	b.ReportMetric(float64(wire), "wire-bytes")
+	b.ReportMetric(0, "ns/op")
 }
 
 // meter is a TCP proxy on loopback that counts the bytes which go through it,

@@ -161,19 +161,16 @@ func (c *nsscache) run(b *testing.B, scene string) {
 		b.Fatalf("nsscache: %v: %s", err, out)
 	}
 	wire := c.meter.bytes.Load()
-	var times []time.Duration
-	var peak int64
+	var costs []cost
 	for b.Loop() {
 		for range 3 {
 			b.StopTimer()
 			c.prepare(b, scene)
 			b.StartTimer()
-			took, rss := timed(b, c.update("direct", scene))
-			times = append(times, took)
-			peak = max(peak, rss)
+			costs = append(costs, timed(b, c.update("direct", scene)))
 		}
 	}
-	reportPasses(b, times, peak, wire)
+	reportCosts(b, costs, wire)
 	b.ReportMetric(float64(c.surplus(b)), "surplus-lines")
 }
 

@@ -158,34 +158,21 @@ func (s *scenes) run(b *testing.B, scene string) {
 	wire := s.meter.bytes.Load()
 	s.agent.Server = direct
 
-	var times, floors []time.Duration
-	var peak int64
+	var floors []time.Duration
+	var costs []cost
 	for b.Loop() {
 		for range s.rounds {
 			b.StopTimer()
 			s.prepare(b, scene)
 			if scene == "no-change" {
-				took, _ := timed(b, s.agent.Bin.Command(context.Background(), "pwb-agent", "--version"))
-				floors = append(floors, took)
+				floors = append(floors, timed(b, s.agent.Bin.Command(context.Background(), "pwb-agent", "--version")).took)
 			} else {
 				floors = append(floors, s.floor.write(b))
 			}
 			b.StartTimer()
-			took, rss := timed(b, s.command())
-			times = append(times, took)
-			peak = max(peak, rss)
+			costs = append(costs, timed(b, s.command()))
 		}
 	}
-	reportPasses(b, times, peak, wire)
-	at := median(floors)
-	b.ReportMetric(at, map[bool]string{false: "floor-ms", true: "start-ms"}[scene == "no-change"])
-	b.ReportMetric(median(times)/at, "x-floor")
-}
-
-// reportPasses reports the median, the memory of the largest, and the bytes of one.
-func reportPasses(b *testing.B, times []time.Duration, peak, wire int64) {
-	b.ReportMetric(median(times), "median-ms")
-	b.ReportMetric(float64(peak)/1024, "peak-MiB")
-	b.ReportMetric(float64(wire), "wire-bytes")
-	b.ReportMetric(0, "ns/op")
+	reportCosts(b, costs, wire)
+	b.ReportMetric(median(floors), map[bool]string{false: "floor-ms", true: "start-ms"}[scene == "no-change"])
 }
