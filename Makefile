@@ -7,8 +7,10 @@ VERSION    ?= dev
 
 .PHONY: build demo run test lint setup bench fuzz clean
 
+# netgo: the agent looks the server up in /etc/hosts and DNS by itself, not through
+# the name services that it feeds; without libc it also starts faster, in less memory.
 build:
-	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/ ./cmd/pwb-server ./cmd/pwb-agent ./cmd/pwb-demo
+	go build -trimpath -tags netgo -ldflags "-X main.version=$(VERSION)" -o bin/ ./cmd/pwb-server ./cmd/pwb-agent ./cmd/pwb-demo
 
 # The whole way on one machine: providers' requests, server, agent, files, NSS.
 demo: setup build
