@@ -151,8 +151,13 @@ func (r *rules) verify(o *rendering, local *local) (*verified, error) {
 	}
 	var gids, uids, primaries []uint32
 	err = both(
-		func() (err error) { gids, err = r.verifyGroups(&v, local); return err },
 		func() (err error) { uids, primaries, err = r.verifyAccounts(&v, local); return err },
+		func() (err error) {
+			if gids, err = r.verifyGroups(&v, local); err == nil {
+				err = r.verifyShadows(&v)
+			}
+			return err
+		},
 	)
 	if err != nil {
 		return nil, err
@@ -203,11 +208,11 @@ func (r *rules) verifyGroups(v *verified, local *local) (gids []uint32, err erro
 	return gids, nil
 }
 
-// verifyAccounts verifies the lines of passwd and shadow by themselves. It
-// returns the uids in ascending order, and the gids in the order of the lines.
+// verifyAccounts verifies the lines of passwd by themselves. It returns the uids
+// in ascending order, and the gids in the order of the lines.
 func (r *rules) verifyAccounts(v *verified, local *local) (uids, gids []uint32, err error) {
 	uids, gids = make([]uint32, 0, v.passwd.count()), make([]uint32, 0, v.passwd.count())
-	accounts, shadows := v.passwd.texts(), v.shadow.texts()
+	accounts := v.passwd.texts()
 	for i := range v.passwd.count() {
 		p, err := roster.ParsePasswd(accounts.next())
 		if err == nil {
@@ -217,18 +222,24 @@ func (r *rules) verifyAccounts(v *verified, local *local) (uids, gids []uint32, 
 			return nil, nil, fmt.Errorf("passwd: line %d: %w", i+1, err)
 		}
 		uids, gids = append(uids, p.UID), append(gids, p.GID)
-		if r.shadow {
-			s, err := roster.ParseShadow(shadows.next())
-			if err == nil {
-				err = r.verifyShadow(s, p)
-			}
-			if err != nil {
-				return nil, nil, fmt.Errorf("shadow: line %d: %w", i+1, err)
-			}
-		}
 	}
 	slices.Sort(uids)
 	return uids, gids, nil
+}
+
+// verifyShadows verifies the lines of shadow against the names of passwd.
+func (r *rules) verifyShadows(v *verified) error {
+	shadows := v.shadow.texts()
+	for i := range v.shadow.count() {
+		s, err := roster.ParseShadow(shadows.next())
+		if err == nil {
+			err = r.verifyShadow(s, v.passwd.name(i))
+		}
+		if err != nil {
+			return fmt.Errorf("shadow: line %d: %w", i+1, err)
+		}
+	}
+	return nil
 }
 
 func (r *rules) verifyGroup(g roster.GroupLine, local *local, passwd *lines) error {
@@ -282,10 +293,10 @@ func (r *rules) verifyPasswd(p roster.Passwd, local *local) error {
 	return nil
 }
 
-func (r *rules) verifyShadow(s roster.Shadow, p roster.Passwd) error {
+func (r *rules) verifyShadow(s roster.Shadow, name []byte) error {
 	switch {
-	case s.Name != p.Name:
-		return fmt.Errorf("it is that of %q, not of %q as in passwd", s.Name, p.Name)
+	case s.Name != string(name):
+		return fmt.Errorf("it is that of %q, not of %q as in passwd", s.Name, name)
 	case s.Password == "":
 		return fmt.Errorf("%q could log in without a password", s.Name)
 	case s.Expire < 0:

@@ -47,6 +47,9 @@ func CheckHome(s string) error {
 	if strings.HasPrefix(top, "lib") {
 		return fmt.Errorf("%q lies in the system's /%s: choose a place such as /home", s, top)
 	}
+	if top != "var" {
+		return nil
+	}
 	for _, dir := range []string{"/var/tmp", "/var/run", "/var/lock"} {
 		if s == dir || strings.HasPrefix(s, dir+"/") {
 			return fmt.Errorf("%q lies in the system's %s: choose a place such as /home", s, dir)

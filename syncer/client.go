@@ -66,10 +66,13 @@ type Client struct {
 	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	rendered atomic.Pointer[roster.Position]
 
-	mu        sync.Mutex // over the rest
-	ca        []byte     // what transport trusts
-	transport *http.Transport
-	resty     *resty.Client
+	mu      sync.Mutex // over the rest
+	ca      []byte     // what transport trusts, if the configuration says that
+	bundled bool       // it trusts those of the system's bundle alone
+	// everywhere says that the bundle does not do.
+	everywhere bool
+	transport  *http.Transport
+	resty      *resty.Client
 }
 
 var (
@@ -252,6 +255,9 @@ func (c *Client) client() (*resty.Client, error) {
 		if !conf.RootCAs.AppendCertsFromPEM(ca) {
 			return nil, fmt.Errorf("CA file %s holds no certificate in PEM form", c.cfg.CACert)
 		}
+	} else if c.base.Scheme == "https" && !c.everywhere {
+		conf.RootCAs = bundled()
+		c.bundled = conf.RootCAs != nil
 	}
 	if c.transport != nil {
 		c.transport.CloseIdleConnections()

@@ -34,6 +34,7 @@ func (c *Client) do(ctx context.Context, r request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	outer := ctx
 	rc, err := c.client()
 	if err != nil {
 		return nil, err
@@ -64,6 +65,9 @@ func (c *Client) do(ctx context.Context, r request) (*answer, error) {
 	if err != nil {
 		cause := context.Cause(ctx)
 		cancel(nil)
+		if cause == nil && c.lookFurther(rc, err) {
+			return c.do(outer, r)
+		}
 		return nil, c.unreachable(what, err, cause, r.wait)
 	}
 	b := &body{

@@ -7,16 +7,13 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	"pwb/cmd/harness"
 	"pwb/roster"
 )
 
@@ -182,132 +179,15 @@ func (l *loader) follow(at roster.Position, stop *atomic.Bool) error {
 
 // reportTimes reports the median and the 99th percentile.
 func reportTimes(b *testing.B, times []time.Duration) {
-	slices.Sort(times)
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	b.ReportMetric(ms(times[len(times)/2]), "p50-ms")
-	b.ReportMetric(ms(times[len(times)*99/100]), "p99-ms")
+	b.ReportMetric(median(times), "p50-ms")
+	b.ReportMetric(milliseconds(times[len(times)*99/100]), "p99-ms")
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkPropagation measures the time from the answer 201 to the user's line
-// in passwd, with an agent that stays and 1,000 users there.
-func BenchmarkPropagation(b *testing.B) {
-	r := newRig(b)
-	r.push(b, 16, 1000, "before")
-	r.sync(b, 0)
-	watch, err := harness.NewWatch(r.agent.Dir)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer watch.Close()
-	agent := r.agent.Command(context.Background(), "run", "--log-level", "error")
-	if err := agent.Start(); err != nil {
-		b.Fatal(err)
-	}
-	defer func() {
-		_ = agent.Cancel()
-		_ = agent.Wait()
-	}()
-	var times []time.Duration
-	for i := 0; b.Loop(); i++ {
-		name := fmt.Sprintf("user%d", i)
-		if _, err := r.scim.Create(context.Background(), "/Users", user(name)); err != nil {
-			b.Fatal(err)
-		}
-		answered := time.Now()
-		if err := watch.Until(context.Background(), "passwd", harness.Has("\n"+name+":")); err != nil {
-			b.Fatal(err)
-		}
-		times = append(times, time.Since(answered))
-	}
-	reportTimes(b, times)
+// median sorts times and returns the one in the middle, in milliseconds.
+func median(times []time.Duration) float64 {
+	slices.Sort(times)
+	return milliseconds(times[len(times)/2])
 }
 
-// gaugeEnv makes the test binary a gauge: it runs its arguments as a command and
-// prints how many nanoseconds that took and how many KiB of memory it had at
-// most. A process counts what its parent had when it began, and the benchmark,
-// whose memory is that of many users, would hide what it measures.
-const gaugeEnv = "PWB_TEST_GAUGE"
-
-func gauge(args []string) int {
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Stderr = os.Stderr
-	began := time.Now()
-	if err := cmd.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	fmt.Println(time.Since(began).Nanoseconds(), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
-	return 0
-}
-
-// timed runs a command and reports its time and the most memory it had, in KiB.
-func timed(b *testing.B, cmd *exec.Cmd) (took time.Duration, peak int64) {
-	b.Helper()
-	measured := exec.Command(os.Args[0], cmd.Args...)
-	measured.Env = append(os.Environ(), gaugeEnv+"=1")
-	var stderr strings.Builder
-	measured.Stderr = &stderr
-	out, err := measured.Output()
-	if err != nil {
-		b.Fatalf("%v: %s", err, &stderr)
-	}
-	if _, err := fmt.Sscan(string(out), &took, &peak); err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
-	return took, peak
-}
-
-// BenchmarkSync measures whole processes, pwb-agent sync at 100,000 users: the
-// first pass, one with one change, one that mends a file, and one that finds
-// nothing to do.
-func BenchmarkSync(b *testing.B) {
-	const users = 100_000
-	r := newRig(b)
-	r.push(b, 16, users, "user")
-	var n atomic.Int64
-	run := func(name string, prepare func(b *testing.B)) {
-		b.Run(name, func(b *testing.B) {
-			var times []time.Duration
-			var peak int64
-			for b.Loop() {
-				b.StopTimer()
-				prepare(b)
-				b.StartTimer()
-				took, rss := timed(b, r.agent.Command(context.Background(), "sync", "--log-level", "error"))
-				times = append(times, took)
-				peak = max(peak, rss)
-			}
-			slices.Sort(times)
-			b.ReportMetric(float64(times[len(times)/2].Microseconds())/1000, "median-ms")
-			b.ReportMetric(float64(peak)/1024, "peak-MiB")
-			b.ReportMetric(0, "ns/op")
-		})
-	}
-	state := r.agent.StateDir
-	run("first", func(b *testing.B) {
-		r.agent.StateDir = fmt.Sprintf("%s-%d", state, n.Add(1))
-		r.agent.Dir = mustMkdir(b, fmt.Sprintf("%s/files-%d", r.dir, n.Load()))
-	})
-	run("one-change", func(b *testing.B) {
-		if _, err := r.scim.Create(context.Background(), "/Users", user(fmt.Sprintf("late%d", n.Add(1)))); err != nil {
-			b.Fatal(err)
-		}
-	})
-	run("file-deleted", func(b *testing.B) {
-		if err := os.Remove(r.agent.Dir + "/group"); err != nil {
-			b.Fatal(err)
-		}
-	})
-	time.Sleep(3 * time.Second) // so that the files' times can be trusted
-	timed(b, r.agent.Command(context.Background(), "sync", "--log-level", "error"))
-	run("no-change", func(*testing.B) {})
-}
-
-func mustMkdir(b *testing.B, dir string) string {
-	b.Helper()
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		b.Fatal(err)
-	}
-	return dir
-}
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -25,7 +25,7 @@ type Bin string
 // Build builds the binaries into dir, from the module that the working
 // directory lies in.
 func Build(ctx context.Context, dir string, flags ...string) (Bin, error) {
-	args := append([]string{"build", "-o", dir + "/"}, flags...)
+	args := append([]string{"build", "-tags", "netgo", "-o", dir + "/"}, flags...) // as the Makefile does
 	cmd := exec.CommandContext(ctx, "go", append(args, "pwb/cmd/pwb-server", "pwb/cmd/pwb-agent")...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the binaries: %w\n%s", err, out)
