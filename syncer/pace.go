@@ -70,7 +70,7 @@ func (r *runner) pause(res Result, err error, took time.Duration) (least, more t
 		r.snapshots = 0
 	}
 	if res.Wrote {
-		least = max(r.cfg.Settle, min(r.took, maxRest))
+		least = max(r.cfg.Settle, min(r.took/2, maxRest))
 	}
 	if !res.Pulled { // a poll, or files that somebody else writes to
 		least = max(least, r.cfg.MinBackoff-took)

@@ -333,15 +333,15 @@ func TestABurstIsRenderedAtOnceAndThenAsOne(t *testing.T) {
 	})
 }
 
-func TestAfterARenderRunRestsForAsLongAsThatTook(t *testing.T) {
+func TestAfterARenderRunRestsForHalfAsLong(t *testing.T) {
 	s, err := New(Config{StateDir: "x"}, town(), &files{})
 	must(err)
 	r := &runner{Syncer: s}
 	for _, c := range []struct{ took, settle, want time.Duration }{
-		{200 * time.Millisecond, 0, 200 * time.Millisecond},
+		{200 * time.Millisecond, 0, 100 * time.Millisecond},
 		{time.Minute, 0, maxRest},
 		{time.Second, 3 * time.Second, 3 * time.Second},
-		{3 * time.Second, time.Second, 3 * time.Second},
+		{3 * time.Second, time.Second, 1500 * time.Millisecond},
 	} {
 		r.took, r.cfg.Settle = c.took, c.settle
 		if least, more := r.pause(Result{Pulled: true, Wrote: true}, nil, time.Hour); least != c.want || more != 0 {

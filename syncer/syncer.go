@@ -43,8 +43,8 @@ type Config struct {
 	Audit time.Duration
 	// Settle is the least time between two passes of Run that write, so that a
 	// burst of changes makes few of them. The first change is rendered at once. In
-	// any case Run rests after such a pass for as long as it took, 5 s at most:
-	// rendering never takes more than half of a core. Default none.
+	// any case Run rests after such a pass for half as long as it took, 5 s at most.
+	// Default none.
 	Settle time.Duration
 	// MinBackoff and MaxBackoff bound the waits after failures: uniformly
 	// random below a bound that doubles from one to the other. Polls without
