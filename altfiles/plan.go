@@ -222,7 +222,7 @@ func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) 
 	if p.effect, err = p.weigh(d); err != nil {
 		return nil, err
 	}
-	p.effect.Quarantined = o.quarantined
+	p.effect.Quarantined, p.effect.LeftOut = o.quarantined, o.left.Total()
 	return p, nil
 }
 

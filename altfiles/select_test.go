@@ -164,8 +164,8 @@ func TestMistypedAllowGroupsIsHarmAndIsTold(t *testing.T) {
 	if w := strings.Join(p.Warnings(), "\n"); !strings.Contains(w, `allow-groups: "egn" matches no group`) {
 		t.Errorf("warnings %q", w)
 	}
-	if p.LeftOut().Accounts["allow-groups"] != 6 {
-		t.Errorf("left out %v", p.LeftOut())
+	if p.LeftOut().Accounts["allow-groups"] != 6 || p.Effect().LeftOut != 6 {
+		t.Errorf("left out %v, %d", p.LeftOut(), p.Effect().LeftOut)
 	}
 }
 

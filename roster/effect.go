@@ -19,6 +19,8 @@ type Effect struct {
 	// GroupsAdded, GroupsRemoved and GroupsChanged count groups by name, but for
 	// private ones and their aliases.
 	GroupsAdded, GroupsRemoved, GroupsChanged int
+	// LeftOut counts the accounts that the node's policy leaves out by choice.
+	LeftOut int
 	// Quarantined are the rows that this node refuses, in the roster's order.
 	Quarantined []Quarantine
 	// Leavers are the accounts locked or removed that could log in, or could until

@@ -143,7 +143,7 @@ func (s *Syncer) commit(ctx context.Context, p *planning, st *State, res *Result
 	}
 	res.Effect = effect
 	res.mark = s.mark()
-	s.reportQuarantine(ctx, st, effect.Quarantined)
+	s.reportQuarantine(ctx, st, effect)
 	if plan.Changed() {
 		if err := s.checkFuse(effect, p.pos); err != nil {
 			return err
@@ -275,9 +275,10 @@ const maxReported = 20
 
 // reportQuarantine logs what is refused now and was not before, and the other
 // way round.
-func (s *Syncer) reportQuarantine(ctx context.Context, st *State, now []roster.Quarantine) {
+func (s *Syncer) reportQuarantine(ctx context.Context, st *State, effect roster.Effect) {
 	old := *st
-	st.setQuarantined(now)
+	st.setQuarantined(effect.Quarantined)
+	st.LeftOut = effect.LeftOut
 	fresh := without(st.Quarantined, old.Quarantined)
 	for _, q := range fresh[:min(len(fresh), maxReported)] {
 		s.log.WarnContext(ctx, "this node refuses a row", "row", q.Key, "name", strconv.QuoteToASCII(q.Name), "reason", q.Reason)

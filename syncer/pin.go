@@ -293,7 +293,7 @@ func (s *Syncer) pinned(ctx context.Context, pin Pin, ask ask, st *State, res *R
 		return fmt.Errorf("plan what the pin holds back at change %d: %w", p.pos.Seq, err)
 	}
 	res.Position = p.pos
-	s.reportQuarantine(ctx, st, effect.Quarantined)
+	s.reportQuarantine(ctx, st, effect)
 	st.Held = nil
 	if plan.Changed() {
 		st.Held = &Held{

@@ -65,6 +65,8 @@ type State struct {
 	// QuarantinedCount.
 	Quarantined      []roster.Quarantine `json:"quarantined,omitempty"`
 	QuarantinedCount int                 `json:"quarantined_count,omitempty"`
+	// LeftOut counts the accounts that the node's policy leaves out.
+	LeftOut int `json:"left_out,omitempty"`
 	// Snapshots and Deltas count what was written to the mirror. Heals counts
 	// those snapshots that were taken because the mirror was damaged or a delta
 	// did not fit. Mends counts the passes that put right what somebody else had

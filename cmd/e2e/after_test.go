@@ -82,6 +82,29 @@ func (r *rig) uid(t testing.TB, name string) string {
 	return f[2]
 }
 
+func TestHooksHearOfWhatARollbackDoes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.some(t, "ada")
+	r.sync(t, 0)
+	r.some(t, "bob")
+	r.sync(t, 0)
+	bob := r.uid(t, "bob")
+	heard := r.listening(t)
+	if status, out := r.both(t, "rollback"); status != 0 {
+		t.Fatalf("status %d\n%s", status, out)
+	}
+	if got, want := take(t, heard), "change: ada \nlock bob "+bob+": ada \n"; got != want {
+		t.Errorf("after a rollback the hook heard\n%s, not\n%s", got, want)
+	}
+	if status, out := r.both(t, "rollback", "--release"); status != 0 {
+		t.Fatalf("status %d\n%s", status, out)
+	}
+	if got, want := take(t, heard), "change: ada bob \n"; got != want {
+		t.Errorf("after the release the hook heard\n%s, not\n%s", got, want)
+	}
+}
+
 func TestHooksHearOfChangesAndLocks(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -134,6 +134,9 @@ func showStatus(out io.Writer, st syncer.State, pin *syncer.Pin, stuck error) er
 	if more := st.QuarantinedCount - maxShown; more > 0 {
 		line("", "and %d more; --json lists up to a thousand", more)
 	}
+	if st.LeftOut > 0 {
+		line("left out", "%d accounts, as this node's policy says", st.LeftOut)
+	}
 	line("since the beginning", "%d snapshots, %d of them to heal, %d deltas, %d mends of files that somebody else changed", st.Snapshots, st.Heals, st.Deltas, st.Mends)
 	if st.Mends > 0 {
 		line("last mend", "%s", when(st.LastMend))

@@ -33,6 +33,7 @@ func TestStatusSaysHowTheFilesStand(t *testing.T) {
 			[]string{"holds change 42 back", "of 100 accounts it would remove 60", "--accept-change 42"}},
 		{"a loop of snapshots is told", &syncer.State{Rendered: position, Resyncs: syncer.MaxResyncs}, exitCurrent,
 			[]string{"does not know this node's position, 3 times in a row or more", "servers with different stores"}},
+		{"what the policy leaves out is counted", &syncer.State{Rendered: position, LeftOut: 12}, exitCurrent, []string{"12 accounts, as this node's policy says"}},
 		{"quarantined entries are listed and end no script", &syncer.State{Rendered: position, QuarantinedCount: 25, Quarantined: []roster.Quarantine{{Key: "a/x", Name: "ro\not", Reason: "name is protected"}}}, exitCurrent,
 			[]string{"25", `"ro\not": name is protected`, "and 5 more"}},
 	} {
