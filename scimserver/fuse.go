@@ -111,7 +111,7 @@ func (s *Server) fuseStatus(v View, all bool, gone int) (st FuseStatus, err erro
 		st.Released = &released
 	}
 	var deleted int
-	if st.Lost, deleted, err = v.Losses(since); err != nil || st.Lost < cfg.Count && !all {
+	if st.Lost, deleted, err = v.Losses(since, now.Add(cfg.Window)); err != nil || st.Lost < cfg.Count && !all {
 		return st, err
 	}
 	if st.Users, err = s.users.get(v, now, deleted+gone); err != nil {

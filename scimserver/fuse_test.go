@@ -173,6 +173,22 @@ func TestAReleaseFromAClockThatWasAheadDoesNotLast(t *testing.T) {
 	}
 }
 
+func TestLossesFromAClockThatWasAheadDoNotCount(t *testing.T) {
+	t.Parallel()
+	f := openFused(t, 10, smallFuse)
+	year := 365 * 24 * time.Hour
+	f.pass(year)
+	for i := range 3 {
+		f.deactivate(i).ok(200)
+	}
+	f.refused(func() *answer { return f.deactivate(3) })
+	f.pass(-year + 48*time.Hour)
+	for i := range 3 {
+		f.deactivate(3 + i).ok(200)
+	}
+	f.refused(func() *answer { return f.deactivate(6) })
+}
+
 func TestTheFuseHoldsForTwoServersAndAcrossRestarts(t *testing.T) {
 	t.Parallel()
 	f := openFused(t, 10, smallFuse)

@@ -188,9 +188,9 @@ type View interface {
 	// Events calls yield for the events of the audit log that match, oldest
 	// first.
 	Events(q EventQuery, yield func(Event) error) error
-	// Losses counts the subjects that had a loss since a moment, and those of
-	// them that had LossDeleted.
-	Losses(since time.Time) (all, deleted int, err error)
+	// Losses counts the subjects that had a loss since one moment and before
+	// another, and those of them that had LossDeleted.
+	Losses(since, until time.Time) (all, deleted int, err error)
 	// FuseReleased is until when the fuse is released; zero if it never was.
 	FuseReleased() (time.Time, error)
 	// Nodes returns all nodes that reported or were seen, by name.

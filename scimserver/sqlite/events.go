@@ -60,11 +60,11 @@ func eventQuery(q scimserver.EventQuery) (query string, args []any) {
 // ceilMilli rounds a bound up: events have whole milliseconds, bounds need not.
 func ceilMilli(t time.Time) int64 { return t.Add(time.Millisecond - 1).UnixMilli() }
 
-// lossesSince has the partial index's condition in its text, so that it is used.
-const lossesSince = `SELECT count(DISTINCT subject), count(DISTINCT CASE WHEN loss = 2 THEN subject END) FROM events WHERE loss IS NOT NULL AND at >= ?`
+// lossesBetween has the partial index's condition in its text, so that it is used.
+const lossesBetween = `SELECT count(DISTINCT subject), count(DISTINCT CASE WHEN loss = 2 THEN subject END) FROM events WHERE loss IS NOT NULL AND at >= ? AND at < ?`
 
-func (v *view) Losses(since time.Time) (all, deleted int, err error) {
-	err = v.c.row(lossesSince, []any{ceilMilli(since)}, &all, &deleted)
+func (v *view) Losses(since, until time.Time) (all, deleted int, err error) {
+	err = v.c.row(lossesBetween, []any{ceilMilli(since), ceilMilli(until)}, &all, &deleted)
 	return all, deleted, err
 }
 

@@ -134,7 +134,7 @@ func TestQueriesUseTheirIndexes(t *testing.T) {
 		{"departed subjects", departedSubjects, "USING INDEX subjects_departed"},
 		{"due subjects", dueSubjects, "USING INDEX subjects_due"},
 		{"events of a subject", ofSubject, "USING INDEX events_subject"},
-		{"losses since a moment", lossesSince, "USING COVERING INDEX events_loss (at>?)"},
+		{"losses between two moments", lossesBetween, "USING COVERING INDEX events_loss (at>? AND at<?)"},
 		{"numbers of a subject", `SELECT number FROM ledger_ids WHERE subject = ?`, "ledger_ids_subject"},
 		{"names of a subject", `SELECT name FROM ledger_names WHERE subject = ?`, "ledger_names_subject"},
 		{"nodes with a number", `SELECT node FROM node_ids WHERE number = ? ORDER BY node LIMIT 1`, "USING PRIMARY KEY (number=?)"},

@@ -167,9 +167,16 @@ func lossesCounted(t *testing.T, e *env) {
 	loss("u4", 6, scimserver.LossLocked)
 	s.close()
 	s = reopen()
+	s.view(func(v scimserver.View) error {
+		all, deleted, err := v.Losses(when, when.Add(4*time.Second))
+		if all != 1 || deleted != 0 {
+			t.Errorf("before second 4: %d and %d", all, deleted)
+		}
+		return err
+	})
 	for second, want := range map[int][2]int{0: {3, 2}, 4: {3, 2}, 5: {2, 1}, 6: {1, 0}, 7: {0, 0}} {
 		s.view(func(v scimserver.View) error {
-			all, deleted, err := v.Losses(when.Add(time.Duration(second) * time.Second))
+			all, deleted, err := v.Losses(when.Add(time.Duration(second)*time.Second), when.Add(time.Hour))
 			if got := [2]int{all, deleted}; got != want {
 				t.Errorf("from second %d on: %v, want %v", second, got, want)
 			}
