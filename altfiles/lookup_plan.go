@@ -34,6 +34,7 @@ type plannedIndex struct {
 	was        stamp
 	had        indexRecord
 	right      bool
+	image      *indexImage // laid out, or nil
 }
 
 // planIndexes decides about the lookup indexes, once it is known what the files
@@ -131,8 +132,22 @@ func (r *rules) indexFlags() uint32 {
 	return 0
 }
 
-// image lays the index out.
-func (x *plannedIndex) image(p *Plan) (*indexImage, error) {
+// weighAndLayOut weighs, and lays out the indexes that are to be written meanwhile,
+// which takes as long.
+func (p *Plan) weighAndLayOut(d *dir) error {
+	return both(
+		func() (err error) { p.effect, err = p.weigh(d); return err },
+		func() (err error) {
+			for _, x := range p.indexes {
+				if !x.gone && !x.right && err == nil {
+					x.image, err = x.layOut(p)
+				}
+			}
+			return err
+		})
+}
+
+func (x *plannedIndex) layOut(p *Plan) (*indexImage, error) {
 	o := indexOptions{generation: x.generation, least: p.r.rules.min, flags: p.r.rules.indexFlags()}
 	lay := newRosterIndex
 	if x.name == ShadowIndex {
@@ -235,10 +250,13 @@ func (p *Plan) draftIndexes(state *dir, todo []*plannedIndex) (drafts []*draft, 
 		if x.gone {
 			continue
 		}
-		image, err := x.image(p)
-		if err != nil {
-			return drafts, err
+		image := x.image
+		if image == nil {
+			if image, err = x.layOut(p); err != nil {
+				return drafts, err
+			}
 		}
+		x.image = nil // which spares its memory
 		dr, err := state.draftOf(x.name, x.owner, p.r.step, image.writeTo)
 		if err != nil {
 			return drafts, err

@@ -9,7 +9,7 @@ import (
 // indexBytes is what an index of a plan holds.
 func indexBytes(tb testing.TB, p *Plan, x *plannedIndex) []byte {
 	tb.Helper()
-	image, err := x.image(p)
+	image, err := x.layOut(p)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func benchmarkIndex(b *testing.B, n int) {
 		b.Run(x.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				image, err := x.image(p)
+				image, err := x.layOut(p)
 				if err == nil {
 					err = image.writeTo(io.Discard)
 				}

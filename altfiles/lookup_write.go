@@ -1,7 +1,6 @@
 package altfiles
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -34,17 +33,25 @@ func newRosterIndex(v *verified, o indexOptions) (*indexImage, error) {
 	if err != nil {
 		return nil, err
 	}
-	passwd, err := measure(v.passwd, func(i int, f [][]byte) (int, error) {
-		x.header.least = min(x.header.least, number(f[2]))
-		return passwdFixed + 4*len(groups.of(i)) + texts7(f), tooLong(f[0], f[1], f[4], f[5], f[6])
-	}, 7)
+	passwd, err := measure(v.passwd, func(i int, line []byte) int {
+		uid, rest := numberIn(line)
+		gid := nameOf(rest)
+		x.header.least = min(x.header.least, number(uid))
+		// The numbers go with their colons; the newline's place is the last NUL's.
+		return passwdFixed + 4*len(groups.of(i)) + len(line) + 1 - len(uid) - len(gid) - 2
+	})
 	if err != nil {
 		return nil, fmt.Errorf("passwd: %w", err)
 	}
-	group, err := measure(v.group, func(_ int, f [][]byte) (int, error) {
-		x.header.least = min(x.header.least, number(f[2])) // one that members are merged into may be below
-		return groupFixed + texts4(f), tooLong(f[0], f[1])
-	}, 4)
+	group, err := measure(v.group, func(_ int, line []byte) int {
+		gid, _ := numberIn(line)
+		x.header.least = min(x.header.least, number(gid)) // one that members are merged into may be below
+		n := groupFixed + len(line) + 1 - len(gid) - 1
+		if line[len(line)-1] == ':' {
+			n-- // nobody is a member
+		}
+		return n
+	})
 	if err != nil {
 		return nil, fmt.Errorf("group: %w", err)
 	}
@@ -57,9 +64,10 @@ func newRosterIndex(v *verified, o indexOptions) (*indexImage, error) {
 // newShadowIndex lays out the index of shadow.
 func newShadowIndex(v *verified, o indexOptions) (*indexImage, error) {
 	x := &indexImage{header: indexHeader{kind: shadowKind, generation: o.generation, least: o.least, flags: o.flags}}
-	shadow, err := measure(v.shadow, func(_ int, f [][]byte) (int, error) {
-		return shadowFixed + len(f[0]) + len(f[1]) + 2, tooLong(f[0], f[1])
-	}, 9)
+	shadow, err := measure(v.shadow, func(_ int, line []byte) int {
+		name := len(nameOf(line)) + 1
+		return shadowFixed + name + len(nameOf(line[name:])) + 1
+	})
 	if err != nil {
 		return nil, fmt.Errorf("shadow: %w", err)
 	}
@@ -68,20 +76,17 @@ func newShadowIndex(v *verified, o indexOptions) (*indexImage, error) {
 }
 
 // measure returns where the record of each line begins, in units of 8 bytes from
-// the first, and behind the last where they end.
-func measure(l *lines, size func(i int, f [][]byte) (int, error), fields int) ([]uint32, error) {
+// the first, and behind the last where they end. The lines were verified; it fails
+// for what would spoil an index all the same.
+func measure(l *lines, size func(i int, line []byte) int) ([]uint32, error) {
 	at := make([]uint32, 1, l.count()+1)
 	next := 0
-	f := make([][]byte, fields)
 	for i := range l.count() {
-		if !splitLine(l.line(i), f) {
-			return nil, fmt.Errorf("line %d has not %d fields", i+1, fields)
+		line := l.line(i)
+		if bytes.IndexByte(line, 0) >= 0 {
+			return nil, fmt.Errorf("line %d holds a NUL", i+1)
 		}
-		n, err := size(i, f)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", i+1, err)
-		}
-		if next += aligned(n) / 8; next > math.MaxUint32 {
+		if next += aligned(size(i, line)) / 8; next > math.MaxUint32 {
 			return nil, errTooLarge
 		}
 		at = append(at, uint32(next))
@@ -89,18 +94,39 @@ func measure(l *lines, size func(i int, f [][]byte) (int, error), fields int) ([
 	return at, nil
 }
 
-// splitLine fills f with the fields of a line and reports whether there are as many.
-func splitLine(line []byte, f [][]byte) bool {
+// numberIn is the third field of a line, and what follows it: a line without one
+// was not verified, and yields none.
+func numberIn(line []byte) (digits, rest []byte) {
+	begin, colons := 0, 0
+	for i, c := range line {
+		if c != ':' {
+			continue
+		}
+		switch colons++; colons {
+		case 2:
+			begin = i + 1
+		case 3:
+			return line[begin:i], line[i+1:]
+		}
+	}
+	return nil, nil
+}
+
+// splitLine fills f with the fields of a line, and fails if there are not as many
+// or one has more bytes than its length can say; the last may have any.
+func splitLine(line []byte, f [][]byte) error {
 	for i := range len(f) - 1 {
 		end := bytes.IndexByte(line, ':')
-		if end < 0 {
-			return false
+		if end < 0 || end > math.MaxUint16 {
+			return errNoLine
 		}
 		f[i], line = line[:end], line[end+1:]
 	}
 	f[len(f)-1] = line
-	return bytes.IndexByte(line, ':') < 0
+	return nil
 }
+
+var errNoLine = errors.New("it has too few fields, or one of more than 65535 bytes")
 
 // number is that of a field of a line that was verified.
 func number(digits []byte) (n uint32) {
@@ -110,29 +136,6 @@ func number(digits []byte) (n uint32) {
 	return n
 }
 
-// texts7 are the bytes that the texts of a line of passwd take, with a NUL each.
-func texts7(f [][]byte) int { return len(f[0]) + len(f[1]) + len(f[4]) + len(f[5]) + len(f[6]) + 5 }
-
-// texts4 is texts7 for group: members have a comma between them in place of a NUL.
-func texts4(f [][]byte) int {
-	n := len(f[0]) + len(f[1]) + 2
-	if len(f[3]) > 0 {
-		n += len(f[3]) + 1
-	}
-	return n
-}
-
-// tooLong fails for texts whose length has more than 16 bits, or that hold a NUL.
-// What was verified has neither.
-func tooLong(texts ...[]byte) error {
-	for _, s := range texts {
-		if len(s) > math.MaxUint16 || bytes.IndexByte(s, 0) >= 0 {
-			return errors.New("a field has more than 65535 bytes, or a NUL")
-		}
-	}
-	return nil
-}
-
 // place decides where tables and records lie. Entries that crowd each other beyond
 // what a lookup reads get other hashes.
 func (x *indexImage) place(o indexOptions, of []*lines, at [][]uint32) error {
@@ -140,6 +143,7 @@ func (x *indexImage) place(o indexOptions, of []*lines, at [][]uint32) error {
 	for x.header.seed = 0; ; x.header.seed++ {
 		next := uint64(indexHeaderSize)
 		x.tables = x.tables[:0]
+		var spare []uint64
 		crowded := false
 		for i, l := range of {
 			// The tables stand before the records, but take as much room whatever those are.
@@ -147,7 +151,8 @@ func (x *indexImage) place(o indexOptions, of []*lines, at [][]uint32) error {
 				func(line []byte) uint32 { return nameHash(x.header.seed, nameOf(line)) },
 				func(line []byte) uint32 { return idHash(x.header.seed, numberOf(line)) },
 			}[:x.keys()] {
-				entries := hashed(l, at[i], key)
+				var entries []uint64
+				entries, spare = hashed(l, at[i], key, spare)
 				if j == 1 {
 					entries = firstOfEach(entries)
 				}
@@ -206,19 +211,21 @@ func (x *indexImage) settle(next uint64, at [][]uint32) error {
 }
 
 // hashed are the entries of all lines by ascending hash, of equal ones in the order
-// of the lines.
-func hashed(l *lines, at []uint32, key func(line []byte) uint32) []uint64 {
-	entries := make([]uint64, l.count())
+// of the lines. It needs as much room again, and returns that for the next.
+func hashed(l *lines, at []uint32, key func(line []byte) uint32, spare []uint64) (entries, again []uint64) {
+	entries = make([]uint64, l.count())
 	for i := range entries {
-		entries[i] = uint64(key(l.line(i)))<<32 | uint64(at[i])
+		entries[i] = uint64(key(l.data[l.at[i]:]))<<32 | uint64(at[i])
 	}
-	return sortByHash(entries)
+	if cap(spare) < len(entries) {
+		spare = make([]uint64, len(entries))
+	}
+	return sortByHash(entries, spare[:len(entries)])
 }
 
 // sortByHash is a radix sort of three rounds over the hash, stable. Comparing takes
-// ten times as long.
-func sortByHash(entries []uint64) []uint64 {
-	spare := make([]uint64, len(entries))
+// ten times as long. The result is one of the two.
+func sortByHash(entries, spare []uint64) (sorted, other []uint64) {
 	for _, shift := range [...]int{32, 43, 54} {
 		const mask = 1<<11 - 1
 		var begin [mask + 2]uint32
@@ -235,7 +242,7 @@ func sortByHash(entries []uint64) []uint64 {
 		}
 		entries, spare = spare, entries
 	}
-	return entries
+	return entries, spare
 }
 
 // firstOfEach keeps the first of entries with equal hashes, where no two keys have
@@ -268,8 +275,8 @@ func (t indexTable) crowd(entries []uint64) int {
 
 // writeTo writes the index.
 func (x *indexImage) writeTo(w io.Writer) error {
-	out := &recordWriter{out: bufio.NewWriterSize(w, 256<<10)}
-	out.put(x.header.encode())
+	out := &recordWriter{out: w, buf: make([]byte, 0, writeBlock+writeBlock/4)}
+	out.buf = append(out.buf, x.header.encode()...)
 	n := 0
 	for _, t := range x.header.tables {
 		if t.slots > 0 {
@@ -280,53 +287,59 @@ func (x *indexImage) writeTo(w io.Writer) error {
 	if err := x.write(out); err != nil {
 		return err
 	}
-	if err := out.out.Flush(); err != nil {
-		return err
-	}
-	if out.written != x.header.size {
+	out.flush()
+	if out.err == nil && out.written != x.header.size {
 		return fmt.Errorf("the lookup index became %d bytes in place of %d, which is a defect of pwb", out.written, x.header.size)
 	}
-	return nil
+	return out.err
 }
 
-// recordWriter writes records. Its Writer keeps the first error until Flush.
+// writeBlock is about how many bytes are written at once.
+const writeBlock = 256 << 10
+
+// recordWriter writes records, and nothing more after an error.
 type recordWriter struct {
-	out     *bufio.Writer
-	buf     []byte
+	out     io.Writer
+	buf     []byte // what is yet to be written
+	at      int    // where the record in it begins that is being made
 	written uint64
+	err     error
 }
 
-func (w *recordWriter) put(b []byte) {
-	n, _ := w.out.Write(b)
-	w.written += uint64(n)
+func (w *recordWriter) flush() {
+	if w.err == nil {
+		_, w.err = w.out.Write(w.buf)
+	}
+	w.written += uint64(len(w.buf))
+	w.buf = w.buf[:0]
 }
 
 // table writes entries, each in the first free slot from where it belongs.
 func (w *recordWriter) table(t indexTable, entries []uint64) {
 	le := binary.LittleEndian
-	w.buf = w.buf[:0]
 	next := uint64(0)
-	fill := func(to uint64) {
-		for ; next < to; next++ {
-			w.buf = le.AppendUint64(w.buf, 0)
+	put := func(slot uint64) {
+		if w.buf = le.AppendUint64(w.buf, slot); len(w.buf) >= writeBlock {
+			w.flush()
 		}
+		next++
 	}
 	for _, e := range entries {
-		fill(t.slot(uint32(e >> 32)))
-		w.buf = le.AppendUint32(w.buf, uint32(e>>32))
-		w.buf = le.AppendUint32(w.buf, uint32(e))
-		if next++; len(w.buf) >= 32<<10 {
-			w.put(w.buf)
-			w.buf = w.buf[:0]
+		for home := t.slot(uint32(e >> 32)); next < home; {
+			put(0)
 		}
+		put(e>>32 | e<<32) // the hash first
 	}
-	fill(t.size() / slotSize)
-	w.put(w.buf)
+	for next < t.size()/slotSize {
+		put(0)
+	}
 }
 
 // begin begins a record: its sum and length come when it ends.
 func (w *recordWriter) begin(kind uint16, name []byte) {
-	w.buf = append(w.buf[:0], make([]byte, 12)...)
+	w.at = len(w.buf)
+	w.long(0)
+	w.word(0)
 	w.half(kind)
 	w.half(uint16(len(name)))
 }
@@ -342,18 +355,23 @@ func (w *recordWriter) texts(all ...[]byte) {
 }
 
 func (w *recordWriter) end() {
-	for len(w.buf)%8 != 0 {
+	for (len(w.buf)-w.at)%8 != 0 {
 		w.buf = append(w.buf, 0)
 	}
-	binary.LittleEndian.PutUint32(w.buf[8:], uint32(len(w.buf)))
-	binary.LittleEndian.PutUint64(w.buf, indexSum(w.buf[8:]))
-	w.put(w.buf)
+	b := w.buf[w.at:]
+	binary.LittleEndian.PutUint32(b[8:], uint32(len(b)))
+	binary.LittleEndian.PutUint64(b, indexSum(b[8:]))
+	if len(w.buf) >= writeBlock {
+		w.flush()
+	}
 }
 
 func (w *recordWriter) passwd(l *lines, groups *groupsOf) error {
 	var f [7][]byte
 	for i := range l.count() {
-		splitLine(l.line(i), f[:])
+		if err := splitLine(l.line(i), f[:]); err != nil {
+			return fmt.Errorf("passwd: line %d: %w", i+1, err)
+		}
 		w.begin(passwdRecord, f[0])
 		w.word(number(f[2]))
 		w.word(number(f[3]))
@@ -374,7 +392,9 @@ func (w *recordWriter) passwd(l *lines, groups *groupsOf) error {
 func (w *recordWriter) group(l *lines) error {
 	var f [4][]byte
 	for i := range l.count() {
-		splitLine(l.line(i), f[:])
+		if err := splitLine(l.line(i), f[:]); err != nil {
+			return fmt.Errorf("group: line %d: %w", i+1, err)
+		}
 		members := 0
 		if len(f[3]) > 0 {
 			members = 1 + bytes.Count(f[3], []byte{','})
@@ -405,7 +425,9 @@ func (w *recordWriter) group(l *lines) error {
 func (w *recordWriter) shadow(l *lines) error {
 	var f [9][]byte
 	for i := range l.count() {
-		splitLine(l.line(i), f[:])
+		if err := splitLine(l.line(i), f[:]); err != nil {
+			return fmt.Errorf("shadow: line %d: %w", i+1, err)
+		}
 		w.begin(shadowRecord, f[0])
 		for _, days := range f[2:8] {
 			n := int64(-1)
@@ -443,7 +465,8 @@ func (g *groupsOf) of(i int) []uint32 { return g.gids[g.begin[i]:g.begin[i+1]] }
 // each account: in the order of the group file, without the primary group.
 func newGroupsOf(v *verified) (*groupsOf, error) {
 	g := &groupsOf{begin: make([]uint32, v.passwd.count()+2)}
-	var members []uint32 // lines of passwd; MaxUint32 where it is the primary group
+	// Lines of passwd; MaxUint32 where it is the primary group.
+	members := make([]uint32, 0, bytes.Count(v.group.data, []byte{','})+v.group.count()/16)
 	each := func(do func(gid uint32, name []byte) error) error {
 		for i := range v.group.count() {
 			line := v.group.line(i)
@@ -494,8 +517,6 @@ func newGroupsOf(v *verified) (*groupsOf, error) {
 
 // primaryOf is the gid in a line of passwd that was verified.
 func primaryOf(line []byte) uint32 {
-	for range 3 {
-		_, line, _ = bytes.Cut(line, []byte{':'})
-	}
-	return number(nameOf(line))
+	_, rest := numberIn(line)
+	return number(nameOf(rest))
 }

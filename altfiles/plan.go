@@ -231,7 +231,7 @@ func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) 
 	if err := p.planIndexes(m, local); err != nil {
 		return nil, err
 	}
-	if p.effect, err = p.weigh(d); err != nil {
+	if err := p.weighAndLayOut(d); err != nil {
 		return nil, err
 	}
 	p.effect.Quarantined = o.quarantined

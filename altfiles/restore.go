@@ -131,8 +131,7 @@ func (p *Plan) compare(d *dir, m *manifest) error {
 	if err := p.planIndexes(m, local); err != nil {
 		return err
 	}
-	p.effect, err = p.weigh(d)
-	return err
+	return p.weighAndLayOut(d)
 }
 
 // DamagedError says that a file of a generation is not what was written.
