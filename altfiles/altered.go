@@ -32,6 +32,11 @@ func (p *Plan) Altered() (all []string, err error) {
 			all = append(all, filepath.Join(d.path, f.name)+" "+how)
 		}
 	}
+	for _, x := range p.indexes {
+		if how := x.altered(); how != "" {
+			all = append(all, filepath.Join(p.r.cfg.StateDir, x.name)+" "+how)
+		}
+	}
 	return all, nil
 }
 

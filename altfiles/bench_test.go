@@ -90,9 +90,13 @@ func held(make func() *Plan) int64 {
 	return int64(after.HeapAlloc) - int64(before.HeapAlloc)
 }
 
-func BenchmarkCommit100k(b *testing.B) {
+func BenchmarkCommit100k(b *testing.B)             { benchmarkCommit(b, true) }
+func BenchmarkCommit100kWithoutIndex(b *testing.B) { benchmarkCommit(b, false) }
+
+func benchmarkCommit(b *testing.B, index bool) {
 	rows := manyRows(100_000)
-	r := newRenderer(b, b.TempDir())
+	r := newRendererWith(b, b.TempDir(), func(c *Config) { c.Index = index })
+	r.beside = both
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {

@@ -49,18 +49,25 @@ func breakStep(r *Renderer, n int, kind fault) *int {
 func rendered(t *testing.T, rows []roster.Row) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, f := range plan(t, newRenderer(t, scratch(t)), rows).files {
+	p := plan(t, newRenderer(t, scratch(t)), rows)
+	for _, f := range p.files {
 		all[f.name] = string(f.data)
+	}
+	for _, x := range p.indexes {
+		all[x.name] = string(indexBytes(t, p, x))
 	}
 	return all
 }
+
+// inTheirOrder is how a commit puts them in place.
+var inTheirOrder = []string{ShadowIndex, shadowName, groupName, passwdName, RosterIndex}
 
 // checkWritten fails unless each file is whole, old or new, and none is new
 // before those that are written ahead of it. It returns how many are new.
 func checkWritten(t *testing.T, r *Renderer, before, after map[string]string) int {
 	t.Helper()
 	count := 0
-	for i, name := range []string{shadowName, groupName, passwdName} {
+	for i, name := range inTheirOrder {
 		switch read(t, r, name) {
 		case after[name]:
 			if count++; count != i+1 {
@@ -110,15 +117,15 @@ func TestFaultAtEachStep(t *testing.T) {
 					}
 					written := checkWritten(t, r, before, after)
 					if p.NotKept() != nil {
-						if written != 3 {
+						if written != len(inTheirOrder) {
 							t.Errorf("%d files are new, though nothing failed but %v", written, err)
 						}
-					} else if tells := strings.Contains(err.Error(), "new already"); tells != (written > 0) && !strings.Contains(err.Error(), "rename "+shadowName) {
+					} else if tells := strings.Contains(err.Error(), "new already"); tells != (written > 0) && !strings.Contains(err.Error(), "rename "+ShadowIndex) {
 						t.Errorf("%d files are new, but the error says: %v", written, err)
 					}
 					noTemps(t, r)
 					commit(t, r, newRows)
-					if checkWritten(t, r, before, after) != 3 {
+					if checkWritten(t, r, before, after) != len(inTheirOrder) {
 						t.Error("not repaired")
 					}
 				})
@@ -190,11 +197,11 @@ func TestKilledAtEachStep(t *testing.T) {
 					t.Fatalf("child: %v\n%s", err, out)
 				}
 				written := checkWritten(t, r, before, after)
-				if finished && written != 3 {
+				if finished && written != len(inTheirOrder) {
 					t.Errorf("only %d files are written", written)
 				}
 				commit(t, r, newRows)
-				if checkWritten(t, r, before, after) != 3 || plan(t, r, newRows).Changed() {
+				if checkWritten(t, r, before, after) != len(inTheirOrder) || plan(t, r, newRows).Changed() {
 					t.Error("not repaired")
 				}
 				noTemps(t, r)
@@ -202,7 +209,12 @@ func TestKilledAtEachStep(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for name := range after {
+				for _, name := range []string{RosterIndex, ShadowIndex} {
+					if rec := m.Indexes[name]; rec.Written == "" || rec.Intended != "" {
+						t.Errorf("manifest has %+v for %s", rec, name)
+					}
+				}
+				for _, name := range []string{shadowName, groupName, passwdName} {
 					if rec := m.record(r.cfg.Dir, name); rec.Written == nil || rec.Intended != nil {
 						t.Errorf("manifest has %+v for %s", rec, name)
 					}
@@ -225,10 +237,14 @@ func childArgs() []string { return strings.Split(os.Getenv("ALTFILES_ARGS"), "\n
 
 // childRenderer is newRenderer in a process where no test runs.
 func childRenderer(dir string) (*Renderer, error) {
-	return New(Config{
+	r, err := New(Config{
 		Dir: filepath.Join(dir, "lib"), StateDir: filepath.Join(dir, "state"),
-		PasswdFile: "testdata/etc/passwd", GroupFile: "testdata/etc/group", KeepGenerations: 2,
+		PasswdFile: "testdata/etc/passwd", GroupFile: "testdata/etc/group", KeepGenerations: 2, Index: true,
 	})
+	if err == nil {
+		r.beside = inTurn
+	}
+	return r, err
 }
 
 func killedChild() error {

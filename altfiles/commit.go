@@ -10,8 +10,9 @@ import (
 	"pwb/roster"
 )
 
-// Commit writes what the plan changes: shadow first, then group, then passwd,
-// each by a rename, so that a reader sees the old file or the new one. All are
+// Commit writes what the plan changes: the index of shadow and shadow first, then
+// group, then passwd, then their index, each by a rename, so that a reader sees the
+// old file or the new one. All are
 // complete and durable beside their targets before the first is renamed, and
 // the manifest claims them by then. A file whose bytes, mode and owner are
 // right is not touched; if all are, nothing is.
@@ -28,7 +29,7 @@ import (
 // files are neither those that were planned against nor already as they shall
 // be, and with a *ForeignError when something else is in their place.
 func (p *Plan) Commit(at roster.Position) (err error) {
-	if p.Changed() {
+	if p.filesChanged() || p.unswept {
 		if err := p.checkWritable(); err != nil {
 			return err
 		}
@@ -68,7 +69,11 @@ func (p *Plan) Commit(at roster.Position) (err error) {
 	if err != nil {
 		return err
 	}
-	return p.write(k, todo, at)
+	indexes, err := p.indexesToWrite(state, m)
+	if err != nil {
+		return err
+	}
+	return p.write(k, todo, indexes, at)
 }
 
 // NotKept is why a part of what the last Commit replaced is not kept, so that
@@ -86,7 +91,7 @@ func (p *Plan) sweep(k *keeping) error {
 	if err := k.d.sweep(k.salvage(left), p.r.step); err != nil {
 		return err
 	}
-	if left, err = k.state.leftovers(manifestName); err != nil {
+	if left, err = k.state.leftovers(stateFiles...); err != nil {
 		return err
 	}
 	return k.state.sweep(left, p.r.step)
@@ -122,45 +127,57 @@ func (p *Plan) todo(d *dir, m *manifest) ([]*plannedFile, error) {
 	return p.withIndexes(todo), nil
 }
 
-// write does the work: claim, draft, publish, settle.
-func (p *Plan) write(k *keeping, todo []*plannedFile, at roster.Position) (err error) {
+// write does the work: claim, draft, publish, settle. An index is put in place with
+// what it is of: that of shadow before all, that of passwd and group behind all.
+func (p *Plan) write(k *keeping, todo []*plannedFile, indexes []*plannedIndex, at roster.Position) (err error) {
 	state, d, m := k.state, k.d, k.m
-	if len(todo) == 0 {
+	if err := p.r.unlock(state); err != nil {
+		return err
+	}
+	if len(todo) == 0 && len(indexes) == 0 {
 		return p.settle(k)
 	}
-	k.begin(at)
-	var drafts []*draft
+	if len(todo) > 0 {
+		k.begin(at)
+	}
+	var drafts, lookups []*draft
 	defer func() {
+		all := inOrder(drafts, lookups)
 		if err != nil {
-			err = partly(err, drafts)
+			err = partly(err, all)
 			k.take(drafts)
 		}
-		for _, dr := range drafts {
+		for _, dr := range all {
 			err = errors.Join(err, dr.discard())
 		}
 	}()
+	err = p.r.beside(
+		func() (err error) { drafts, err = p.draftFiles(k, todo); return err },
+		func() (err error) { lookups, err = p.draftIndexes(state, indexes); return err },
+	)
+	if err != nil {
+		return err
+	}
 	for _, f := range todo {
-		if f.gone {
-			continue
+		if !f.gone {
+			m.intend(d.path, f)
 		}
-		dr, err := d.draft(f.name, f.data, f.owner, p.r.step)
-		if err != nil {
-			return err
+	}
+	for _, x := range indexes {
+		if !x.gone {
+			m.intendIndex(x)
 		}
-		drafts = append(drafts, dr)
-		dr.old, dr.instead = k.old(f), func() { k.copyFirst(dr.name, dr.old) }
-		if err := p.freshen(d, f, dr); err != nil {
-			return err
-		}
-		m.intend(d.path, f)
 	}
 	if err := m.write(state, p.r.step); err != nil {
+		return err
+	}
+	if err := p.removeIndexes(k, indexes, true); err != nil {
 		return err
 	}
 	if err := p.dropIndexes(d, todo); err != nil {
 		return err
 	}
-	for _, dr := range drafts {
+	for _, dr := range inOrder(drafts, lookups) {
 		if err := dr.publish(); err != nil {
 			return err
 		}
@@ -175,12 +192,53 @@ func (p *Plan) write(k *keeping, todo []*plannedFile, at roster.Position) (err e
 			}
 		}
 	}
+	if err := p.removeIndexes(k, indexes, false); err != nil {
+		return err
+	}
 	k.take(drafts)
+	if err := p.noteIndexes(k, indexes); err != nil {
+		return err
+	}
 	if err := p.settle(k); err != nil {
 		return err
 	}
 	k.prune()
 	return nil
+}
+
+// draftFiles writes files beside their places.
+func (p *Plan) draftFiles(k *keeping, todo []*plannedFile) (drafts []*draft, err error) {
+	for _, f := range todo {
+		if f.gone {
+			continue
+		}
+		dr, err := k.d.draft(f.name, f.data, f.owner, p.r.step)
+		if err != nil {
+			return drafts, err
+		}
+		drafts = append(drafts, dr)
+		dr.old, dr.instead = k.old(f), func() { k.copyFirst(dr.name, dr.old) }
+		if err := p.freshen(k.d, f, dr); err != nil {
+			return drafts, err
+		}
+	}
+	return drafts, nil
+}
+
+// inOrder is the order in which all are put in place.
+func inOrder(drafts, lookups []*draft) (all []*draft) {
+	for _, dr := range lookups {
+		if dr.name == ShadowIndex {
+			all = append(all, dr)
+		}
+	}
+	all = append(all, drafts...)
+	for _, dr := range lookups {
+		if dr.name != ShadowIndex {
+			all = append(all, dr)
+		}
+	}
+	return all
 }
 
 // partly says which files are new although an error came.
@@ -209,7 +267,7 @@ func (d *dir) remove(name string, step hook) error {
 // pass that was killed just before it could. Most times there is nothing to do.
 func (p *Plan) settle(k *keeping) error {
 	d, m := k.d, k.m
-	change := k.recovered || m.Memory.Next != nil
+	change := k.recovered || k.noted || m.Memory.Next != nil
 	for i := range p.files {
 		f := &p.files[i]
 		r := m.record(d.path, f.name)

@@ -26,7 +26,8 @@ import (
 //
 // Lines are matched by name, not by place. Hashes are never shown: their method
 // stands for them, and "(changed)" where nothing else tells two lines apart.
-// Lines that no name service could read are shown by their length.
+// Lines that no name service could read are shown by their length. Lookup indexes
+// are told of where only these differ.
 //
 // It reads the old files again, and fails with ErrStale if they changed since.
 func (p *Plan) WriteDiff(w io.Writer) (err error) {
@@ -45,6 +46,19 @@ func (p *Plan) WriteDiff(w io.Writer) (err error) {
 				return err
 			}
 		}
+	}
+	for _, x := range p.indexes {
+		if !x.right && !p.filesChanged() { // else it goes without saying
+			if err := x.diff(out, p.r.cfg.StateDir); err != nil {
+				return err
+			}
+		}
+	}
+	if p.shut {
+		fmt.Fprintf(out, "--- %s\n others may pass through to the index\n", p.r.cfg.StateDir)
+	}
+	if p.untidy {
+		fmt.Fprintf(out, "--- %s\n what a pass that was killed left there is removed\n", p.r.cfg.StateDir)
 	}
 	if p.unswept {
 		fmt.Fprintf(out, "--- %s\n what a pass that was killed left there is put away\n", d.path)

@@ -59,7 +59,7 @@ type gone struct {
 func (p *Plan) weigh(d *dir) (roster.Effect, error) {
 	now := p.now
 	e := roster.Effect{After: now.passwd.count() - len(now.aliases)}
-	if !p.Changed() {
+	if !p.filesChanged() {
 		e.Before = e.After
 		return e, nil
 	}

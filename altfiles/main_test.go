@@ -54,7 +54,7 @@ func newRendererWith(tb testing.TB, dir string, change func(*Config)) *Renderer 
 	cfg := Config{
 		Dir: filepath.Join(dir, "lib"), StateDir: filepath.Join(dir, "state"),
 		PasswdFile: "testdata/etc/passwd", GroupFile: "testdata/etc/group",
-		Policy: DefaultPolicy(), KeepGenerations: 2,
+		Policy: DefaultPolicy(), KeepGenerations: 2, Index: true,
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		tb.Fatal(err)
@@ -64,7 +64,16 @@ func newRendererWith(tb testing.TB, dir string, change func(*Config)) *Renderer 
 	if err != nil {
 		tb.Fatal(err)
 	}
+	r.beside = inTurn
 	return r
+}
+
+// inTurn lets steps be counted.
+func inTurn(first, second func() error) error {
+	if err := first(); err != nil {
+		return err
+	}
+	return second()
 }
 
 func plan(tb testing.TB, r *Renderer, rows []roster.Row) *Plan {
@@ -104,10 +113,14 @@ func member(group, account string) roster.Row {
 
 func locked(a *roster.Account) { a.Locked = true }
 
-// read is a file below the renderer's directory, or nothing if it is not there.
+// read is a file of the renderer's directory, or an index, or nothing if it is not there.
 func read(tb testing.TB, r *Renderer, name string) string {
 	tb.Helper()
-	data, err := os.ReadFile(filepath.Join(r.cfg.Dir, name))
+	dir := r.cfg.Dir
+	if name == RosterIndex || name == ShadowIndex {
+		dir = r.cfg.StateDir
+	}
+	data, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil && !os.IsNotExist(err) {
 		tb.Fatal(err)
 	}

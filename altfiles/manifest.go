@@ -26,6 +26,8 @@ type manifest struct {
 	// Dirs has the files by the absolute path of their directory, symbolic
 	// links resolved, and their name in it.
 	Dirs map[string]map[string]record `json:"dirs"`
+	// Indexes has the lookup indexes, which lie beside the manifest.
+	Indexes map[string]indexRecord `json:"indexes,omitempty"`
 	// Memory is of the generations.
 	Memory memory `json:"generations,omitzero"`
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -29,7 +30,7 @@ func (r *Renderer) Mark() (mark string, newest time.Time, err error) {
 		return "", time.Time{}, err
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%d %q %q %q %v\n", os.Geteuid(), []string{string(r.cfg.Layout), r.cfg.Dir, r.cfg.StateDir, r.cfg.PasswdFile, r.cfg.GroupFile, r.cfg.ShadowGroup}, d.path, r.rules.fingerprint(), d.id)
+	fmt.Fprintf(h, "%d %q %q %q %v\n", os.Geteuid(), []string{string(r.cfg.Layout), r.cfg.Dir, r.cfg.StateDir, r.cfg.PasswdFile, r.cfg.GroupFile, r.cfg.ShadowGroup, fmt.Sprint(r.cfg.Index)}, d.path, r.rules.fingerprint(), d.id)
 	note := func(name string, st stamp) {
 		if changed := time.Unix(st.ctime.Unix()); st.exists && changed.After(newest) {
 			newest = changed
@@ -43,11 +44,9 @@ func (r *Renderer) Mark() (mark string, newest time.Time, err error) {
 		}
 		note(name, st)
 	}
-	st, err := r.manifestStamp()
-	if err != nil {
+	if err := r.noteState(note, h); err != nil {
 		return "", time.Time{}, err
 	}
-	note(manifestName, st)
 	for _, path := range r.local() {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -59,28 +58,42 @@ func (r *Renderer) Mark() (mark string, newest time.Time, err error) {
 }
 
 // Paths are those of the files that Mark looks at, but for the manifest: the rendered
-// ones and the node's own.
+// ones, their indexes and the node's own.
 func (r *Renderer) Paths() []string {
 	all := r.local()
 	for _, name := range r.cfg.Layout.names() {
 		all = append(all, filepath.Join(r.cfg.Dir, name))
+	}
+	if r.cfg.Index {
+		all = append(all, filepath.Join(r.cfg.StateDir, RosterIndex), filepath.Join(r.cfg.StateDir, ShadowIndex))
 	}
 	return all
 }
 
 func (r *Renderer) local() []string { return []string{r.cfg.PasswdFile, r.cfg.GroupFile} }
 
-// manifestStamp looks at the manifest and its directory.
-func (r *Renderer) manifestStamp() (_ stamp, err error) {
+// noteState looks at the state directory: at the manifest and the lookup indexes in
+// it, and whether others can reach these. Its times say nothing.
+func (r *Renderer) noteState(note func(string, stamp), h io.Writer) (err error) {
 	state, err := openState(r.cfg.StateDir, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		return stamp{}, nil
+		note(manifestName, stamp{})
+		return nil
 	}
 	if err != nil {
-		return stamp{}, err
+		return err
 	}
 	defer func() { err = errors.Join(err, state.Close()) }()
-	return state.inspect(manifestName)
+	for _, name := range stateFiles {
+		st, err := state.inspect(name)
+		if err != nil {
+			return err
+		}
+		note(name, st)
+	}
+	shut, err := r.shut(state)
+	fmt.Fprintln(h, shut)
+	return err
 }
 
 // fingerprint is the same for rules that decide the same.

@@ -27,6 +27,9 @@ type Config struct {
 	// StateDir is where the manifest of what is ours lies, under the same
 	// conditions. Commit makes it when it is missing.
 	StateDir string
+	// Index says that lookup indexes are written to StateDir, which others may then
+	// pass through; see OpenIndex. Without it those that are there are removed.
+	Index bool
 	// KeepGenerations is how many renderings stay besides the one in place, so that
 	// PlanGeneration can put them back; 0 is none. Besides these the last of a day
 	// stays, for three days.
@@ -46,6 +49,8 @@ type Renderer struct {
 	cfg   Config
 	rules *rules
 	step  hook
+	// beside does two parts of a commit at once, or in a test in turn.
+	beside func(first, second func() error) error
 	// image is what a system is known by whose usr is an image, see Preflight.
 	image []string
 	usr   string
@@ -91,7 +96,7 @@ func New(cfg Config) (*Renderer, error) {
 	}
 	rules.leastMerged = cfg.Layout.leastGID()
 	today := func() int64 { return time.Now().Unix() / (24 * 60 * 60) }
-	return &Renderer{cfg: cfg, rules: rules, step: runStep, image: ostreeMarks, usr: "/usr", today: today, now: time.Now}, nil
+	return &Renderer{cfg: cfg, rules: rules, step: runStep, beside: both, image: ostreeMarks, usr: "/usr", today: today, now: time.Now}, nil
 }
 
 // Plan is a rendering, and how it differs from what is on disk.
@@ -109,6 +114,10 @@ type Plan struct {
 	warnings []string
 	// unswept says that a killed commit left files beside these.
 	unswept bool
+	// indexes are for lookups. shut says that nobody else could reach them, untidy
+	// that a killed commit left files beside them.
+	indexes      []*plannedIndex
+	shut, untidy bool
 	// restores is the generation that is put back, nil for a rendering.
 	restores *generation
 	notKept  error
@@ -219,7 +228,10 @@ func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) 
 			f.right = f.right && p.fresh(f)
 		}
 	}
-	if p.effect, err = p.weigh(d); err != nil {
+	if err := p.planIndexes(m, local); err != nil {
+		return nil, err
+	}
+	if err := p.weighAndLayOut(d); err != nil {
 		return nil, err
 	}
 	p.effect.Quarantined, p.effect.LeftOut = o.quarantined, o.left.Total()
@@ -321,12 +333,12 @@ func (p *Plan) Warnings() []string { return p.warnings }
 // on disk. It can be true where Effect tells no difference, of the order of
 // lines for example.
 func (p *Plan) Changed() bool {
-	for _, f := range p.files {
-		if !f.right {
-			return true
-		}
-	}
-	return p.unswept
+	return p.filesChanged() || p.unswept || p.untidy || p.shut || slices.ContainsFunc(p.indexes, func(x *plannedIndex) bool { return !x.right })
+}
+
+// filesChanged is Changed for what Config.Dir has.
+func (p *Plan) filesChanged() bool {
+	return slices.ContainsFunc(p.files, func(f plannedFile) bool { return !f.right })
 }
 
 // lookForLeftovers finds out whether a killed commit left anything: the next puts

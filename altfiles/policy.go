@@ -76,6 +76,7 @@ type rules struct {
 	allowed   map[string]bool
 	protected map[string]bool // besides the system's own
 	shells    map[string]bool
+	anyShell  bool // shells are at least those of DefaultPolicy
 	nologin   string
 	shadow    bool
 
@@ -115,6 +116,7 @@ func (p Policy) rules() (*rules, error) {
 	for _, sh := range p.Shells {
 		r.shells[sh] = true
 	}
+	r.anyShell = !slices.ContainsFunc(def.Shells, func(sh string) bool { return !r.shells[sh] })
 	for _, name := range p.AllowNames {
 		if err := roster.CheckName(name); err != nil {
 			return nil, fmt.Errorf("policy: allowed %w", err)

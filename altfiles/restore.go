@@ -61,7 +61,7 @@ func (r *Renderer) PlanGeneration(number int64) (_ *Plan, err error) {
 		}
 		p.files = append(p.files, f)
 	}
-	return p, p.compare(d)
+	return p, p.compare(d, m)
 }
 
 // find opens the state directory and finds a generation.
@@ -85,7 +85,7 @@ func (r *Renderer) find(d *dir, number int64) (*dir, *manifest, *generation, err
 }
 
 // compare works out what a plan of a generation would do.
-func (p *Plan) compare(d *dir) error {
+func (p *Plan) compare(d *dir, m *manifest) error {
 	local, err := readLocal(p.r.cfg.PasswdFile, p.r.cfg.GroupFile)
 	if err != nil {
 		return err
@@ -125,11 +125,13 @@ func (p *Plan) compare(d *dir) error {
 			f.right = f.right && p.fresh(f)
 		}
 	}
-	if unfit != nil && p.Changed() {
+	if unfit != nil && p.filesChanged() {
 		return fmt.Errorf("generation %d does not pass this node's check as policy and local files are now, and is not put back: %w", p.restores.Number, unfit)
 	}
-	p.effect, err = p.weigh(d)
-	return err
+	if err := p.planIndexes(m, local); err != nil {
+		return err
+	}
+	return p.weighAndLayOut(d)
 }
 
 // DamagedError says that a file of a generation is not what was written.

@@ -54,8 +54,9 @@ type keeping struct {
 	m        *manifest
 	worth    map[string]int64 // digests that will be referred to
 	failed   []error
-	// recovered says that the manifest was mended and is to be written.
-	recovered bool
+	// recovered says that the manifest was mended and is to be written, noted that it
+	// says something new of the lookup indexes.
+	recovered, noted bool
 }
 
 // begin notes in the manifest which generation the files will be.

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,7 +50,12 @@ func tempPrefix(name string) string { return ".pwb-" + name + "." }
 
 // draft writes a temporary file beside name and makes it durable. When it fails
 // the temporary file is gone again.
-func (d *dir) draft(name string, data []byte, own owner, step hook) (_ *draft, err error) {
+func (d *dir) draft(name string, data []byte, own owner, step hook) (*draft, error) {
+	return d.draftOf(name, own, step, func(w io.Writer) error { _, err := w.Write(data); return err })
+}
+
+// draftOf is draft for what write writes.
+func (d *dir) draftOf(name string, own owner, step hook, write func(io.Writer) error) (_ *draft, err error) {
 	dr := &draft{dir: d, name: name, temp: tempPrefix(name) + rand.Text(), step: step}
 	defer func() {
 		if err != nil {
@@ -75,7 +81,7 @@ func (d *dir) draft(name string, data []byte, own owner, step hook) (_ *draft, e
 		{"chown", func() error { return f.Chown(own.uid, own.gid) }},
 		{"chmod", func() error { return f.Chmod(own.perm) }},
 		{"label", func() error { return d.copyLabel(name, f) }},
-		{"write", func() error { _, err := f.Write(data); return err }},
+		{"write", func() error { return write(f) }},
 		{"sync", f.Sync},
 		{"close", f.Close},
 	} {

@@ -29,7 +29,8 @@ type config struct {
 	GroupFile   string `mapstructure:"local-group-file"`
 	ShadowGroup string `mapstructure:"shadow-group"`
 
-	KeepGenerations int `mapstructure:"keep-generations"`
+	Index           bool `mapstructure:"index"`
+	KeepGenerations int  `mapstructure:"keep-generations"`
 
 	MinID        uint32   `mapstructure:"min-id"`
 	MaxID        uint32   `mapstructure:"max-id"`
@@ -80,10 +81,11 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("layout", layoutAuto, "`form` of the files: extrausers, altfiles, nsscache (for libnss-cache), or auto: altfiles on Fedora, RHEL and their kin, else extrausers")
 	f.String("root", "", "`directory` that dir, state-dir, the local files and os-release lie in, for images and containers; the configuration, token-file and ca-cert are this system's")
 	f.String("dir", "", "`directory` in which to render passwd, group and shadow (default: /var/lib/extrausers, with layout altfiles /usr/lib, with nsscache /etc)")
-	f.String("state-dir", "/var/lib/pwb", "`directory` of the mirror and the state, for root only")
+	f.String("state-dir", "/var/lib/pwb", "`directory` of the mirror and the state, for root only but for the index of accounts and groups in it")
 	f.String("local-passwd-file", "/etc/passwd", "the node's own passwd `file`; its names and uids are never rendered for others")
 	f.String("local-group-file", "/etc/group", "the node's own group `file`; its names and gids are never rendered for others")
 	f.String("shadow-group", "shadow", "local `group` that may read the shadow file, where there is one")
+	f.Bool("index", true, "write roster.idx and shadow.idx into state-dir too, from which the NSS module pwb answers at once however many accounts there are; false removes them")
 	f.Int("keep-generations", 5, "`number` of former renderings that stay, for rollback, and besides them the last of each of three days; 0 for none")
 	policyFlags(f, policy)
 	f.StringSlice("allow-names", nil, "protected `names` that are rendered all the same, such as docker")
