@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"pwb/cmd/libnss_pwb/question"
+	"pwb/roster"
 )
 
 const defaultConf = "/etc/rstudio/workbench-nss.conf"
@@ -114,6 +115,9 @@ func (l *live) answer(ctx context.Context, c *conf, stdin io.Reader) ([]byte, er
 	}
 	if q.Database == question.Shadow && l.uid != 0 {
 		return []byte(question.Denied), errors.New("shadow is for root alone")
+	}
+	if roster.Protected(q.Name) {
+		return []byte(question.NotFound), refused(fmt.Errorf("%q is one of the system's own", q.Name))
 	}
 	line, err := l.ask(ctx, c, q)
 	if err == nil {
