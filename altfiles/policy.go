@@ -11,7 +11,7 @@ import (
 )
 
 // DefaultNologin is the shell that a locked account gets: nologin(8).
-const DefaultNologin = "/usr/sbin/nologin"
+const DefaultNologin = roster.Nologin
 
 // Policy is what this node refuses or overrides. Fields that are zero get
 // their values from DefaultPolicy, except Shadow, whose zero is a choice of its

@@ -258,21 +258,11 @@ func (b *builder) addAccount(a *roster.Account) (err error) {
 
 // appendAccount appends the lines of an account that was found good.
 func (o *rendering) appendAccount(rules *rules, a *roster.Account) {
-	p := roster.Passwd{Name: a.Name, Password: "*", UID: a.UID, GID: a.GID, Gecos: a.Gecos, Home: a.Home, Shell: a.Shell}
-	s := roster.Shadow{Name: a.Name, Password: a.Hash, Expire: a.Expire}
-	if s.Password == "" {
-		s.Password = "*"
-	}
-	if a.Locked {
-		p.Shell = rules.nologin
-		s.Expire = 1 // day 0 would be read as "never" by some programs
-		if s.Password[0] != '!' {
-			s.Password = "!" + s.Password
-		}
-	}
+	p := a.Passwd(rules.nologin)
 	if rules.shadow {
-		p.Password = "x"
-		o.shadow = s.Append(o.shadow)
+		o.shadow = a.Shadow().Append(o.shadow)
+	} else {
+		p.Password = "*"
 	}
 	o.passwd = p.Append(o.passwd)
 	if a.PrivateGroup() {

@@ -35,6 +35,39 @@ type Account struct {
 // whose GID is not its UID has an existing group as its primary one.
 func (a Account) PrivateGroup() bool { return a.GID == a.UID }
 
+// Nologin is the shell that a locked account gets where no policy says another:
+// nologin(8).
+const Nologin = "/usr/sbin/nologin"
+
+// Passwd is the account's line of passwd(5) with "x" for its password. One that is
+// locked has the shell nologin in place of its own.
+func (a *Account) Passwd(nologin string) Passwd {
+	p := Passwd{Name: a.Name, Password: "x", UID: a.UID, GID: a.GID, Gecos: a.Gecos, Home: a.Home, Shell: a.Shell}
+	if a.Locked {
+		p.Shell = nologin
+	}
+	return p
+}
+
+// Shadow is the account's line of shadow(5): "*" where there is no hash; "!" before
+// the hash, and an expiry in the past, where it is locked.
+func (a *Account) Shadow() Shadow {
+	s := Shadow{Name: a.Name, Password: a.Hash, Expire: a.Expire}
+	if s.Password == "" {
+		s.Password = "*"
+	}
+	if a.Locked {
+		s.Expire = 1 // day 0 would be read as "never" by some programs
+		if s.Password[0] != '!' {
+			s.Password = "!" + s.Password
+		}
+	}
+	return s
+}
+
+// Line is the group's line of group(5), without members.
+func (g *Group) Line() GroupLine { return GroupLine{Name: g.Name, Password: "x", GID: g.GID} }
+
 // Group is a group without its members, which are rows of their own: adding one
 // member then costs the same in a group of ten and in one of 100,000.
 type Group struct {

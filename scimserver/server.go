@@ -108,7 +108,7 @@ func (c *Config) setDefaults() error {
 	return nil
 }
 
-// Server answers /scim/v2, /sync/v1, /healthz and /readyz. It is an
+// Server answers /scim/v2, /sync/v1, /nss/v1, /healthz and /readyz. It is an
 // http.Handler; whoever owns the listener owns TLS and shutdown.
 type Server struct {
 	cfg     Config
@@ -116,8 +116,11 @@ type Server struct {
 	store   Store
 	ledger  *ledger.Ledger
 	mux     *http.ServeMux
-	hashing places              // for passwords
-	scans   places              // for lists that no index serves
+	hashing places // for passwords
+	scans   places // for lists that no index serves
+	// For /nss/v1.
+	lookups, groupLookups places
+
 	bodies  *semaphore.Weighted // the bytes of requests that are being worked on
 	streams chan struct{}       // holds one element for each snapshot being sent
 	crowd   crowd
@@ -161,10 +164,13 @@ func New(cfg Config) (*Server, error) {
 		fleet:   fleet{moved: make(chan struct{}, 1), known: map[string]*seenNode{}},
 		now:     cfg.Now,
 	}
+	s.lookups, s.groupLookups = make(places, 2*runtime.NumCPU()), make(places, 2)
 	s.ending, s.drain = context.WithCancel(context.Background())
 	s.mux.HandleFunc("GET /sync/v1/changes", s.forNodes(s.serveChanges))
 	s.mux.HandleFunc("GET /sync/v1/snapshot", s.forNodes(s.serveSnapshot))
 	s.mux.HandleFunc("POST /sync/v1/node", s.forNodes(s.serveNode))
+	s.mux.HandleFunc("GET /nss/v1/{database}/{by}/{key}", s.serveLookup)
+	s.mux.HandleFunc("GET /nss/v1/initgroups/{name}", s.serveInitgroups)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "alive") })
 	s.mux.HandleFunc("GET /readyz", s.serveReady)
 	return s, nil

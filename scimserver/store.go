@@ -175,6 +175,14 @@ type View interface {
 	// Memberships calls yield for the groups that hold a user.
 	Memberships(userID string, yield func(Ref) error) error
 
+	// AccountsIn calls yield for the accounts of the roster that are members of
+	// one of its groups, and GroupsOf for the groups that have an account as a
+	// member: their rows, ascending by key. Members that are no account any more
+	// are passed over, and so are groups that are none. Each costs no more than
+	// what it yields.
+	AccountsIn(groupID string, yield func(roster.Change) error) error
+	GroupsOf(accountID string, yield func(roster.Change) error) error
+
 	// Position is where the feed stands.
 	Position() (roster.Position, error)
 	// Changes calls yield for the rows that were changed between after and

@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/go-resty/resty/v2"
 
+	"pwb/credential"
 	"pwb/roster"
 )
 
@@ -240,7 +240,7 @@ func isStream(contentType string) bool {
 
 // client is the resty client that trusts what the CA file says now.
 func (c *Client) client() (*resty.Client, error) {
-	ca, err := readCA(c.cfg.CACert)
+	ca, err := credential.CA(c.cfg.CACert)
 	if err != nil {
 		return nil, err
 	}
@@ -288,63 +288,3 @@ type silent struct{}
 func (silent) Errorf(string, ...any) {}
 func (silent) Warnf(string, ...any)  {}
 func (silent) Debugf(string, ...any) {}
-
-const (
-	maxToken = 4<<10 - 1
-	maxCA    = 4 << 20
-)
-
-// readToken reads a token: one word of printable ASCII.
-func readToken(path string) (string, error) {
-	b, mode, err := readRegular(path, maxToken)
-	if err != nil {
-		return "", fmt.Errorf("read the token: %w", err)
-	}
-	if mode.Perm()&0o077 != 0 {
-		return "", fmt.Errorf("read the token: %s has mode %04o, so that others may use it; run chmod 0600 %s and consider issuing a new token", path, mode.Perm(), path)
-	}
-	token := strings.TrimSpace(string(b))
-	if token == "" {
-		return "", fmt.Errorf("read the token: %s is empty", path)
-	}
-	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", fmt.Errorf("read the token: %s must hold one word of printable ASCII and nothing else", path)
-	}
-	return token, nil
-}
-
-func readCA(path string) ([]byte, error) {
-	if path == "" {
-		return nil, nil
-	}
-	b, _, err := readRegular(path, maxCA)
-	if err != nil {
-		return nil, fmt.Errorf("read the CA certificate: %w", err)
-	}
-	return b, nil
-}
-
-// readRegular reads a regular file of at most limit bytes. Symbolic links are
-// followed: mounted secrets come as such.
-func readRegular(path string, limit int64) ([]byte, os.FileMode, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not hang
-	if err != nil {
-		return nil, 0, err
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
-	if !fi.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s is not a regular file", path)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, 0, err
-	}
-	if int64(len(b)) > limit {
-		return nil, 0, fmt.Errorf("%s has more than %d bytes", path, limit)
-	}
-	return b, fi.Mode(), nil
-}

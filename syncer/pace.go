@@ -33,6 +33,10 @@ func (s *Syncer) alive(within time.Duration) {
 // Run ends the part that comes on top of the least.
 func (r *runner) rest(ctx context.Context, res Result, err error, took time.Duration) {
 	least, more := r.pause(res, err, took)
+	if r.failures > 0 {
+		r.setFailing(err)
+		defer r.setFailing(nil)
+	}
 	if least > 0 {
 		r.alive(least + restLimit)
 		never := (<-chan struct{})(nil)

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"pwb/credential"
 )
 
 // request is what requests differ in.
@@ -30,7 +32,7 @@ type answer struct {
 // do makes a request. It fails when no answer came.
 func (c *Client) do(ctx context.Context, r request) (*answer, error) {
 	where := c.base.JoinPath("sync/v1", r.name).String()
-	token, err := readToken(c.cfg.TokenFile)
+	token, err := credential.Token(c.cfg.TokenFile)
 	if err != nil {
 		return nil, err
 	}

@@ -6,18 +6,12 @@ import (
 	"os"
 
 	"github.com/go-resty/resty/v2"
+
+	"pwb/credential"
 )
 
-// bundles are the files in which distributions keep all the authorities that they
-// trust: those of crypto/x509 (root_linux.go).
-var bundles = []string{
-	"/etc/ssl/certs/ca-certificates.crt",                // Debian, Arch and their kin
-	"/etc/pki/tls/certs/ca-bundle.crt",                  // Fedora, RHEL 6
-	"/etc/ssl/ca-bundle.pem",                            // openSUSE
-	"/etc/pki/tls/cacert.pem",                           // OpenELEC
-	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // RHEL 7 and later
-	"/etc/ssl/cert.pem",                                 // Alpine
-}
+// bundles are the system's, but in tests.
+var bundles = credential.Bundles()
 
 // bundled are the authorities of the first bundle that is there; nil, which is all
 // that crypto/x509 finds, without one or when the environment says where to look.
@@ -29,17 +23,7 @@ func bundled() *x509.CertPool {
 	if os.Getenv("SSL_CERT_FILE") != "" || os.Getenv("SSL_CERT_DIR") != "" {
 		return nil
 	}
-	for _, file := range bundles {
-		pem, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		if pool := x509.NewCertPool(); pool.AppendCertsFromPEM(pem) {
-			return pool
-		}
-		return nil
-	}
-	return nil
+	return credential.Bundle(bundles)
 }
 
 // lookFurther has requests trust all that crypto/x509 finds from now on, and

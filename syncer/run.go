@@ -29,6 +29,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 	defer beside.Wait()
 	beside.Go(func() { s.keepReporting(ctx, r.tidings) })
 	beside.Go(func() { s.keepAfter(ctx, r.stepped) })
+	defer func() { s.takeLap().end(errors.New("the agent ends")) }()
 	_, err := s.observed(s.locked(ctx, func() (Result, error) { return s.renderMirror(ctx) }))
 	r.tell(ctx, err)
 	for ctx.Err() == nil {
@@ -60,6 +61,8 @@ type runner struct {
 	failures  int
 	snapshots int
 	told      string
+	// refreshed is when the last pass began that somebody waited for.
+	refreshed time.Time
 	// took is how long the last full pass was, without the wait before it.
 	took time.Duration
 	// tidings takes the server's epoch after each step that reached it.
@@ -71,13 +74,13 @@ type runner struct {
 // step makes a full pass, or a poll and what follows from it.
 func (r *runner) step(ctx context.Context) (Result, error) {
 	pos, ok := mirrorPosition(r.cfg.StateDir)
-	if r.due || !ok || time.Since(r.audited) >= r.cfg.Audit {
-		return r.full(ctx, r.askNow(ctx))
+	if r.due || !ok || time.Since(r.audited) >= r.cfg.Audit || r.wanted() {
+		return r.now(ctx)
 	}
 	st, err := ReadState(r.cfg.StateDir)
 	if err != nil || st.LastError != "" {
 		// Another pass failed; so that its error is not left standing:
-		return r.full(ctx, r.askNow(ctx))
+		return r.now(ctx)
 	}
 	r.tellRendered(st.Rendered)
 
@@ -87,7 +90,7 @@ func (r *runner) step(ctx context.Context) (Result, error) {
 	body, err := r.poll(polling, end, pos)
 	switch {
 	case errors.Is(err, errDisturbed):
-		return r.full(ctx, r.askNow(ctx))
+		return r.now(ctx)
 	case errors.Is(err, ErrNoChange) && st.Resyncs == 0: // else a pass counts anew
 		return r.observed(Result{Reached: true, Position: pos}, nil)
 	case err != nil && !errors.Is(err, ErrResync) && !errors.Is(err, ErrNoChange):
@@ -109,11 +112,11 @@ func (r *runner) step(ctx context.Context) (Result, error) {
 	})
 }
 
-// errDisturbed says that a poll was given up since files changed.
-var errDisturbed = errors.New("files changed")
+// errDisturbed says that a poll was given up for a pass.
+var errDisturbed = errors.New("files changed, or somebody waits for a pass")
 
-// poll waits at the server for changes, or until files change: it then calls end,
-// which ends ctx, and fails with errDisturbed.
+// poll waits at the server for changes, or until files change or a pass is wanted:
+// it then calls end, which ends ctx, and fails with errDisturbed.
 func (r *runner) poll(ctx context.Context, end func(), pos roster.Position) (io.ReadCloser, error) {
 	r.alive(r.cfg.Wait + pollLimit)
 	type answer struct {
@@ -121,14 +124,22 @@ func (r *runner) poll(ctx context.Context, end func(), pos roster.Position) (io.
 		err  error
 	}
 	answers := make(chan answer, 1)
+	r.waits(true)
+	defer r.waits(false)
 	go func() {
 		body, err := r.src.Changes(ctx, pos, r.cfg.Wait)
 		answers <- answer{body, err}
 	}()
+	soon := time.NewTimer(r.untilWanted())
+	defer soon.Stop()
 	for {
 		select {
 		case a := <-answers:
 			return a.body, a.err
+		case <-r.asked:
+			soon.Reset(r.untilWanted())
+			continue
+		case <-soon.C:
 		case _, ok := <-r.wake:
 			if !ok { // which would wake for ever
 				r.wake = nil
@@ -136,12 +147,12 @@ func (r *runner) poll(ctx context.Context, end func(), pos roster.Position) (io.
 			if !ok || !r.disturbed() {
 				continue
 			}
-			end()
-			if a := <-answers; a.body != nil {
-				a.body.Close()
-			}
-			return nil, errDisturbed
 		}
+		end()
+		if a := <-answers; a.body != nil {
+			a.body.Close()
+		}
+		return nil, errDisturbed
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 type running struct {
 	*node
 	t      *testing.T
+	s      *Syncer
 	log    *bytes.Buffer
 	events []Event
 	wake   chan struct{} // made in the bubble
@@ -37,6 +38,7 @@ func run(t *testing.T, n *node, o Source, test func(*running)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		s := n.syncer(o)
+		r.s = s
 		go func() { ended <- s.Run(ctx) }()
 		synctest.Wait()
 		test(r)

@@ -76,6 +76,9 @@ type Config struct {
 	// Observe, when set, hears of every attempt to reach the server and of
 	// every pass, from the goroutine that made it and before the next begins.
 	Observe func(Event)
+	// Waits, when set, hears when Run begins to wait at the server for changes, with
+	// all rendered that it knows of, and when that is over.
+	Waits func(bool)
 	// Log takes what Run does and what a pass finds remarkable; nil drops it.
 	Log *slog.Logger
 }
@@ -134,6 +137,9 @@ type Syncer struct {
 	}
 	// afterLimit is the constant, but in tests.
 	afterLimit time.Duration
+	// Who waits for a pass, and the sign for Run that somebody does.
+	laps  laps
+	asked chan struct{}
 }
 
 // New checks cfg and fills in its defaults. It touches no file.
@@ -174,7 +180,7 @@ func New(cfg Config, src Source, sink Sink) (*Syncer, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Syncer{cfg: cfg, src: src, sink: sink, log: cfg.Log, racy: racy, afterLimit: afterLimit}, nil
+	return &Syncer{cfg: cfg, src: src, sink: sink, log: cfg.Log, racy: racy, afterLimit: afterLimit, asked: make(chan struct{}, 1)}, nil
 }
 
 // Once makes one pass: it pulls without waiting at the server, updates the

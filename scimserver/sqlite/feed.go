@@ -119,13 +119,37 @@ func (v *view) Snapshot(yield func(roster.Change) error) error {
 
 func (v *view) RowsUnder(prefix string, yield func(roster.Change) error) error {
 	// Keys are ASCII: no key lies between prefix+0x7f and what has the prefix.
-	return v.c.each(`SELECT key, line FROM roster WHERE key >= ?1 AND key < ?1 || char(127) AND line IS NOT NULL ORDER BY key`, []any{prefix}, func(rows *sql.Rows) error {
+	return v.rows(`SELECT key, line FROM roster WHERE key >= ?1 AND key < ?1 || char(127) AND line IS NOT NULL ORDER BY key`, prefix, yield)
+}
+
+// rows yields the rows, by key and line, that a query with one argument finds.
+func (v *view) rows(query, arg string, yield func(roster.Change) error) error {
+	return v.c.each(query, []any{arg}, func(rows *sql.Rows) error {
 		var c roster.Change
 		if err := rows.Scan(&c.Key, &c.Line); err != nil {
 			return err
 		}
 		return yield(c)
 	})
+}
+
+// Both joins begin with the members, which CROSS JOIN makes sure of: the other
+// tables are found by their keys.
+const (
+	accountsIn = `SELECT a.key, a.line FROM roster m CROSS JOIN roster a ON a.key = 'a/' || substr(m.key, length(?1) + 1)
+		WHERE m.key >= ?1 AND m.key < ?1 || char(127) AND m.line IS NOT NULL AND a.line IS NOT NULL ORDER BY m.key`
+	// What it compares is the index's, as are the three conditions behind.
+	groupsOf = `SELECT g.key, g.line FROM roster m CROSS JOIN roster g ON g.key = 'g/' || substr(m.key, 3, instr(substr(m.key, 3), '/') - 1)
+		WHERE substr(m.key, instr(substr(m.key, 3), '/') + 3) = ?1 AND m.key > 'm/' AND m.key < 'm0' AND m.line IS NOT NULL
+		AND g.line IS NOT NULL ORDER BY m.key`
+)
+
+func (v *view) AccountsIn(groupID string, yield func(roster.Change) error) error {
+	return v.rows(accountsIn, roster.MemberKey(groupID, ""), yield)
+}
+
+func (v *view) GroupsOf(accountID string, yield func(roster.Change) error) error {
+	return v.rows(groupsOf, accountID, yield)
 }
 
 func (t *tx) PutRow(r roster.Row) error {

@@ -23,6 +23,7 @@ var feedTests = []test{
 	{"positions that were never reached are unknown", unknownPositions},
 	{"moved is closed by the next change and by nothing else", movedByChange},
 	{"moved is closed by a change of another process", movedByOther},
+	{"memberships are read from either end", membershipRows},
 	{"two stores have different epochs, one keeps its own", epochs},
 	{"any history leads from each of its positions to the present", anyHistory},
 }
@@ -89,6 +90,72 @@ func seqCounts(t *testing.T, e *env) {
 		}
 		return err
 	})
+}
+
+func membershipRows(t *testing.T, e *env) {
+	s, reopen := e.fresh()
+	group := func(id string, gid uint32) roster.Row {
+		return roster.Row{Group: &roster.Group{ID: id, Name: "n" + id, GID: gid}}
+	}
+	keys := func(each func(string, func(roster.Change) error) error, id string) (all []string) {
+		err := each(id, func(c roster.Change) error {
+			row, err := c.Row()
+			if err == nil && row.Key() != c.Key {
+				err = fmt.Errorf("row %s has the line %q", c.Key, c.Line)
+			}
+			all = append(all, c.Key)
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		return all
+	}
+	check := func(sentence string, s *store, members map[string][]string) {
+		t.Helper()
+		s.view(func(v scimserver.View) error {
+			for _, g := range []string{"g1", "g10", "g2", "g3", "u1"} {
+				if got := keys(v.AccountsIn, g); !slices.Equal(got, members[g]) {
+					t.Errorf("%s: accounts in %s: %q, want %q", sentence, g, got, members[g])
+				}
+			}
+			for _, a := range []string{"u1", "u10", "u9", "g1"} {
+				var want []string
+				for _, g := range []string{"g1", "g10", "g2"} {
+					if slices.Contains(members[g], "a/"+a) {
+						want = append(want, "g/"+g)
+					}
+				}
+				if got := keys(v.GroupsOf, a); !slices.Equal(got, want) {
+					t.Errorf("%s: groups of %s: %q, want %q", sentence, a, got, want)
+				}
+			}
+			stop := errors.New("enough")
+			return errors.Join(v.AccountsIn("g9", func(roster.Change) error { return stop }), v.GroupsOf("u9", func(roster.Change) error { return stop }))
+		})
+	}
+	s.update(func(tx scimserver.Tx) error {
+		return errors.Join(
+			tx.PutRow(account("u1", 1001)), tx.PutRow(account("u10", 1010)), tx.PutRow(account("u2", 1002)),
+			tx.PutRow(group("g1", 2001)), tx.PutRow(group("g10", 2010)), tx.PutRow(group("g2", 2002)),
+			tx.PutRow(member("g1", "u2")), tx.PutRow(member("g1", "u10")), tx.PutRow(member("g10", "u1")),
+			tx.PutRow(member("g2", "u1")), tx.PutRow(member("g2", "u3")), tx.PutRow(member("g3", "u1")),
+		)
+	})
+	check("as they were put", s, map[string][]string{"g1": {"a/u10", "a/u2"}, "g10": {"a/u1"}, "g2": {"a/u1"}, "g3": {"a/u1"}})
+	s.update(func(tx scimserver.Tx) error {
+		return errors.Join(tx.DropRow("m/g1/u10"), tx.DropRow("a/u2"), tx.DropRow("m/g10/u1"), tx.PutRow(member("g10", "u1")))
+	})
+	want := map[string][]string{"g10": {"a/u1"}, "g2": {"a/u1"}, "g3": {"a/u1"}}
+	check("after some went", s, want)
+	check("in another process", reopen(), want)
+	stop := errors.New("enough")
+	err := s.View(context.Background(), func(v scimserver.View) error {
+		return v.AccountsIn("g2", func(roster.Change) error { return stop })
+	})
+	if !errors.Is(err, stop) {
+		t.Errorf("an error of yield became %v", err)
+	}
 }
 
 func coalesced(t *testing.T, e *env) {
