@@ -2,8 +2,13 @@
 # tests use are installed; otherwise what is left out is said.
 
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-PACKAGES    = libnss-extrausers libnss-cache nscd strace curl
+PACKAGES    = libnss-extrausers libnss-cache nscd strace curl valgrind
 VERSION    ?= dev
+
+# How gcc links the NSS module: its name, what it exports, and without the start of
+# the Go runtime (cmd/libnss_pwb/DESIGN.md). All calls are bound when it is loaded.
+NSS       = $(CURDIR)/cmd/libnss_pwb
+NSS_LINK  = -Wl,-soname,libnss_pwb.so.2,-z,now,-z,relro,--version-script=$(NSS)/exports.map,-T,$(NSS)/asleep.ld
 
 .PHONY: build demo run test lint setup bench bench-million fuzz clean
 
@@ -11,6 +16,7 @@ VERSION    ?= dev
 # the name services that it feeds; without libc it also starts faster, in less memory.
 build:
 	go build -trimpath -tags netgo -ldflags "-X main.version=$(VERSION)" -o bin/ ./cmd/pwb-server ./cmd/pwb-agent ./cmd/pwb-demo
+	go build -trimpath -ldflags "-s -w -extldflags '$(NSS_LINK)'" -buildmode=c-shared -o bin/libnss_pwb.so.2 ./cmd/libnss_pwb
 
 # The whole way on one machine: providers' requests, server, agent, files, NSS.
 demo: setup build
