@@ -4,19 +4,24 @@
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PACKAGES    = libnss-extrausers libnss-cache nscd strace curl valgrind
 VERSION    ?= dev
+OUT        ?= bin
 
 # How gcc links the NSS module: its name, what it exports, and without the start of
 # the Go runtime (cmd/libnss_pwb/DESIGN.md). All calls are bound when it is loaded.
 NSS       = $(CURDIR)/cmd/libnss_pwb
 NSS_LINK  = -Wl,-soname,libnss_pwb.so.2,-z,now,-z,relro,--version-script=$(NSS)/exports.map,-T,$(NSS)/asleep.ld
 
-.PHONY: build demo run test lint setup bench bench-million fuzz clean
+.PHONY: build module demo run test lint setup bench bench-million fuzz clean
 
 # netgo: the agent looks the server up in /etc/hosts and DNS by itself, not through
 # the name services that it feeds; without libc it also starts faster, in less memory.
-build:
-	go build -trimpath -tags netgo -ldflags "-X main.version=$(VERSION)" -o bin/ ./cmd/pwb-server ./cmd/pwb-agent ./cmd/pwb-demo
-	go build -trimpath -ldflags "-s -w -extldflags '$(NSS_LINK)'" -buildmode=c-shared -o bin/libnss_pwb.so.2 ./cmd/libnss_pwb
+build: module
+	go build -trimpath -tags netgo -ldflags "-X main.version=$(VERSION)" -o $(OUT)/ ./cmd/pwb-server ./cmd/pwb-agent ./cmd/pwb-demo
+
+# The NSS module, and the program that asks the server for it.
+module:
+	go build -trimpath -ldflags "-s -w -extldflags '$(NSS_LINK)'" -buildmode=c-shared -o $(OUT)/libnss_pwb.so.2 ./cmd/libnss_pwb
+	go build -trimpath -tags netgo -o $(OUT)/nss-live ./cmd/libnss_pwb/live
 
 # The whole way on one machine: providers' requests, server, agent, files, NSS.
 demo: setup build
