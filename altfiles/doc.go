@@ -8,6 +8,8 @@
 // it with the disk. The Plan then tells what would change (Effect, WriteDiff)
 // and does it (Commit).
 //
+// Beside its manifest it keeps lookup indexes of the same lines, see OpenIndex.
+//
 // Plan reads files, Commit writes them; nothing here logs, keeps a goroutine or
 // holds a descriptor between calls. Neither type may be used by two goroutines
 // at once. Two processes that commit to the same directory are kept apart by a

@@ -147,6 +147,7 @@ func (p *Plan) weighAndLayOut(d *dir) error {
 		})
 }
 
+// layOut lays the index out.
 func (x *plannedIndex) layOut(p *Plan) (*indexImage, error) {
 	o := indexOptions{generation: x.generation, least: p.r.rules.min, flags: p.r.rules.indexFlags()}
 	lay := newRosterIndex

@@ -45,7 +45,7 @@ func (s *Syncer) after(ctx context.Context, limit time.Duration) {
 		return
 	}
 	dir := s.pendingPath("")
-	usable := makeStateDir(dir) == nil // or intend has said so
+	usable := MakeStateDir(dir) == nil // or intend has said so
 	if usable {
 		unlock, err := lock(ctx, dir, s.cfg.LockWait)
 		if err != nil {

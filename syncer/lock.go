@@ -21,7 +21,7 @@ const (
 // locked calls f while no other pass runs on this state directory, which it
 // creates and checks first.
 func (s *Syncer) locked(ctx context.Context, f func() (Result, error)) (Result, error) {
-	if err := makeStateDir(s.cfg.StateDir); err != nil {
+	if err := MakeStateDir(s.cfg.StateDir); err != nil {
 		return Result{}, err
 	}
 	unlock, err := lock(ctx, s.cfg.StateDir, s.cfg.LockWait)
@@ -67,9 +67,9 @@ func lock(ctx context.Context, stateDir string, wait time.Duration) (unlock func
 	}
 }
 
-// makeStateDir creates the state directory, or fails when others may write to
+// MakeStateDir creates the state directory, or fails when others may write to
 // the one there is: whoever writes the mirror decides who logs in here.
-func makeStateDir(dir string) error {
+func MakeStateDir(dir string) error {
 	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {

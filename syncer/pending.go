@@ -66,7 +66,7 @@ func (s *Syncer) intend(ctx context.Context, e entry) (committed func()) {
 
 func (s *Syncer) writeIntent(e entry) (name string, err error) {
 	dir := s.pendingPath("")
-	if err := makeStateDir(dir); err != nil {
+	if err := MakeStateDir(dir); err != nil {
 		return "", err
 	}
 	names, err := s.pendingNames()

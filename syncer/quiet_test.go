@@ -46,7 +46,7 @@ func newHouse(root string) *house {
 	h := &house{root: root, age: quietAge, cfg: Config{StateDir: root + "/state", Fuse: Fuse{Count: 1000}, Version: "1"}}
 	h.render = altfiles.Config{
 		Dir: root + "/files", StateDir: h.cfg.StateDir, PasswdFile: root + "/etc/passwd", GroupFile: root + "/etc/group",
-		Policy: altfiles.DefaultPolicy(), KeepGenerations: 3,
+		Policy: altfiles.DefaultPolicy(), KeepGenerations: 3, Index: true,
 	}
 	must(os.MkdirAll(h.render.Dir, 0o755))
 	must(os.MkdirAll(root+"/etc", 0o755))
@@ -108,6 +108,13 @@ func (h *house) check(t rapid.TB, o *origin) {
 		got, _ := os.ReadFile(filepath.Join(h.render.Dir, name))
 		if !bytes.Equal(got, want) {
 			t.Fatalf("%s is\n%s\nnot\n%s", name, got, want)
+		}
+	}
+	for _, name := range []string{altfiles.RosterIndex, altfiles.ShadowIndex} {
+		want, _ := os.ReadFile(filepath.Join(dir, name))
+		got, _ := os.ReadFile(filepath.Join(h.render.StateDir, name))
+		if !bytes.Equal(got, want) {
+			t.Fatalf("%s is not that of a new node", name)
 		}
 	}
 }
@@ -190,6 +197,13 @@ func TestAPassIsNotQuietWhenAnythingThatMattersDiffers(t *testing.T) {
 		tests[name+" was emptied"] = func(h *house, _ *origin) { must(os.Truncate(h.render.Dir+"/"+name, 0)) }
 		tests[name+" may be read by others"] = func(h *house, _ *origin) { must(os.Chmod(h.render.Dir+"/"+name, 0o666)) }
 	}
+	for _, name := range []string{altfiles.RosterIndex, altfiles.ShadowIndex} {
+		tests[name+" was edited"] = func(h *house, _ *origin) { editInPlace(h.cfg.StateDir + "/" + name) }
+		tests[name+" was deleted"] = func(h *house, _ *origin) { must(os.Remove(h.cfg.StateDir + "/" + name)) }
+		tests[name+" was replaced"] = func(h *house, _ *origin) { replaceByCopy(h.cfg.StateDir + "/" + name) }
+	}
+	tests["no index is wanted"] = func(h *house, _ *origin) { h.render.Index = false }
+	tests["nobody else reaches the index"] = func(h *house, _ *origin) { must(os.Chmod(h.cfg.StateDir, 0o700)) }
 	for name, disturb := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -21,7 +21,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 	if s.cfg.DryRun {
 		return errors.New("a dry run is a single pass: use Once")
 	}
-	if err := makeStateDir(s.cfg.StateDir); err != nil {
+	if err := MakeStateDir(s.cfg.StateDir); err != nil {
 		return err
 	}
 	r := &runner{Syncer: s, due: true, wake: s.cfg.Wake, tidings: make(chan string, 1), stepped: make(chan struct{}, 1)}

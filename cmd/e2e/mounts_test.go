@@ -115,7 +115,7 @@ func TestFileSystemsThatTakeNothingLeaveTheFilesAndAreTold(t *testing.T) {
 		{"files, without inodes", false, own, inodes, unfill, "nr_inodes=20", "no space left on device", "no space left on device"},
 		{"state, read-only", true, readOnly, "", `umount "$1"`, "", "read-only file system", "read-only file system"},
 		{"state, small", true, own, "", `mount -o remount,size=10m "$1"`, "size=40k", "no space left on device", "no space left on device"},
-		{"state, full", true, own, fill, unfill, "size=200k", "no space left on device", "its file system is full"},
+		{"state, full", true, own, fill, unfill, "size=1m", "no space left on device", "its file system is full"},
 		{"state, without inodes", true, own, inodes, unfill, "nr_inodes=20", "no space left on device", "no inodes left"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

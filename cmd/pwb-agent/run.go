@@ -105,6 +105,8 @@ func (a *agent) begin(ctx context.Context, m *manager) (end func(), ended <-chan
 	if a.cfg.CACert != "" {
 		paths = append(paths, a.cfg.CACert)
 	}
+	// What is not there cannot be watched; that it cannot be made is the first pass's to say.
+	_ = syncer.MakeStateDir(a.cfg.StateDir)
 	if a.how.Wake, err = syncer.Watch(ctx, paths...); err != nil {
 		a.log.Warn("some changes of files will be noticed a minute late", "error", err)
 	}
