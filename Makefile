@@ -11,6 +11,7 @@ VERSION    ?= dev
 # the name services that it feeds; without libc it also starts faster, in less memory.
 build:
 	go build -trimpath -tags netgo -ldflags "-X main.version=$(VERSION)" -o bin/ ./cmd/pwb-server ./cmd/pwb-agent ./cmd/pwb-demo
+	go build -trimpath -tags netgo -o bin/nss-live ./cmd/libnss_pwb/live
 
 # The whole way on one machine: providers' requests, server, agent, files, NSS.
 demo: setup build
