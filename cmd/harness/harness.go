@@ -25,10 +25,14 @@ type Bin string
 // Build builds the binaries into dir, from the module that the working
 // directory lies in.
 func Build(ctx context.Context, dir string, flags ...string) (Bin, error) {
-	args := append([]string{"build", "-tags", "netgo", "-o", dir + "/"}, flags...) // as the Makefile does
+	args := slices.Concat([]string{"build", "-tags", "netgo", "-o", dir + "/"}, flags) // as the Makefile does
 	cmd := exec.CommandContext(ctx, "go", append(args, "pwb/cmd/pwb-server", "pwb/cmd/pwb-agent")...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the binaries: %w\n%s", err, out)
+	}
+	args[4] = filepath.Join(dir, "nss-live") // whose package has another name
+	if out, err := exec.CommandContext(ctx, "go", append(args, "pwb/cmd/libnss_pwb/live")...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build nss-live: %w\n%s", err, out)
 	}
 	return Bin(dir), nil
 }
@@ -158,9 +162,15 @@ type Agent struct {
 // HooksDir is where the agent looks for hooks: this machine's are none of its own.
 func (a Agent) HooksDir() string { return filepath.Join(filepath.Dir(a.StateDir), "hooks.d") }
 
+// RunDir is where an agent that stays answers the NSS module.
+func (a Agent) RunDir() string { return filepath.Join(filepath.Dir(a.StateDir), "run") }
+
 // Command is pwb-agent with the agent's flags.
 func (a Agent) Command(ctx context.Context, sub string, flags ...string) *exec.Cmd {
 	args := []string{sub, "--server", a.Server, "--token-file", a.TokenFile, "--dir", a.Dir, "--state-dir", a.StateDir, "--hooks-dir", a.HooksDir(), "--nscd-socket", ""}
+	if sub == "run" {
+		args = append(args, "--run-dir", a.RunDir())
+	}
 	cmd := a.Bin.Command(ctx, "pwb-agent", append(append(args, a.Flags...), flags...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	return cmd

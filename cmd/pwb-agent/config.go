@@ -52,6 +52,7 @@ type config struct {
 	MaxChangePercent int   `mapstructure:"max-change-percent"`
 	AcceptChange     int64 `mapstructure:"accept-change"`
 
+	RunDir     string        `mapstructure:"run-dir"`
 	Wait       time.Duration `mapstructure:"wait"`
 	Audit      time.Duration `mapstructure:"audit"`
 	Settle     time.Duration `mapstructure:"settle"`

@@ -30,6 +30,7 @@ Type=notify-reload, or notify where that is not known, and WatchdogSec= if you l
 	}
 	f := cmd.Flags()
 	addFlags(f)
+	f.String("run-dir", "/run/pwb", "`directory` of the socket on which the NSS module asks, and of the file that tells it how the agent stands; empty for neither")
 	f.Duration("wait", 30*time.Second, "`time` that a request may wait at the server for a change")
 	f.Duration("min-backoff", 500*time.Millisecond, "least `time` before a failed request is repeated")
 	f.Duration("max-backoff", time.Minute, "most `time` before a failed request is repeated")
@@ -111,13 +112,17 @@ func (a *agent) begin(ctx context.Context, m *manager) (end func(), ended <-chan
 		a.log.Warn("some changes of files will be noticed a minute late", "error", err)
 	}
 	a.how.Observe, a.how.Alive = m.observe, m.alive
-	s, err := a.syncer()
+	s, closeDesk, err := a.open(m)
 	if err != nil {
 		end()
 		return nil, nil, err
 	}
 	result := make(chan error, 1)
-	go func() { result <- s.Run(ctx) }()
+	go func() {
+		err := s.Run(ctx)
+		closeDesk()
+		result <- err
+	}()
 	return end, result, nil
 }
 

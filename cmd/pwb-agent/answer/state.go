@@ -1,0 +1,202 @@
+package answer
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The state file, 64 bytes, little-endian:
+//
+//	 0  PWBSTATE
+//	 8  u32 version 1
+//	12  u32 flags: 1 the server answered at the last attempt, 2 the files then
+//	    showed what it has
+//	16  u64 sum of the bytes from 24 on
+//	24  u64 when it was written, in nanoseconds of CLOCK_BOOTTIME
+//	32  u64 when the server answered last, likewise
+//	40  u64 generation of the lookup index, 0 if there is none
+//	48  u64 pid
+//	56  u64 0
+const (
+	stateSize    = 64
+	stateMagic   = "PWBSTATE"
+	stateVersion = 1
+
+	flagReached = 1
+	flagCurrent = 2
+
+	// heartbeat is how often it is written: the module believes one that is younger
+	// than three times that.
+	heartbeat = 5 * time.Second
+	// overdue is how much longer than asked for the server may hold a request that
+	// still counts as a sign of it.
+	overdue = 5 * time.Second
+)
+
+// state keeps the state file. Nothing is written before the first attempt to reach
+// the server: nobody knows then how it is.
+type state struct {
+	path, index string
+	wait        time.Duration
+	log         *slog.Logger
+
+	mu       sync.Mutex // over the rest
+	heardAny bool
+	removed  bool
+	flags    uint32
+	answered time.Duration // when the server answered last, of CLOCK_BOOTTIME
+	waiting  time.Duration // since when it holds a request; 0 when it does not
+	shown    shown
+	failed   bool
+}
+
+// shown is what the file says besides the time.
+type shown struct {
+	flags      uint32
+	generation uint64
+}
+
+// keep writes the file again and again until ctx ends.
+func (s *state) keep(ctx context.Context) {
+	timer := time.NewTicker(heartbeat)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			s.mu.Lock()
+			s.write(bootTime())
+			s.mu.Unlock()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *state) heard(reached, current bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := bootTime()
+	first := !s.heardAny
+	s.heardAny, s.flags = true, 0
+	if reached {
+		s.flags |= flagReached
+		s.answered = now
+	}
+	if current {
+		s.flags |= flagCurrent
+	}
+	if first || s.shown != (shown{s.flags, generation(s.index)}) {
+		s.write(now)
+	}
+}
+
+func (s *state) waits(does bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = 0
+	if does {
+		s.waiting = bootTime()
+	}
+}
+
+// write puts the file in place; the caller holds mu. Its first failure is logged.
+func (s *state) write(now time.Duration) {
+	if !s.heardAny || s.removed {
+		return
+	}
+	// While the server holds a request it would tell of any change.
+	if s.waiting != 0 && now-s.waiting < s.wait+overdue && s.flags&flagReached != 0 {
+		s.answered = now
+	}
+	s.shown = shown{s.flags, generation(s.index)}
+	b := make([]byte, stateSize)
+	le := binary.LittleEndian
+	copy(b, stateMagic)
+	le.PutUint32(b[8:], stateVersion)
+	le.PutUint32(b[12:], s.shown.flags)
+	le.PutUint64(b[24:], uint64(now))
+	le.PutUint64(b[32:], uint64(s.answered))
+	le.PutUint64(b[40:], s.shown.generation)
+	le.PutUint64(b[48:], uint64(os.Getpid()))
+	le.PutUint64(b[16:], sum(b[24:]))
+	err := replace(s.path, b)
+	if err != nil && !s.failed {
+		s.log.Warn("the NSS module cannot be told how the agent stands, and asks it each time", "error", err)
+	}
+	s.failed = err != nil
+}
+
+// remove takes the file away for good.
+func (s *state) remove() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.removed = true
+	if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("the state file stays; it is not believed for longer than some seconds", "error", err)
+	}
+}
+
+// replace renames a file into place that all can read. It need not outlive a crash
+// of the system.
+func replace(path string, data []byte) error {
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		_ = os.Remove(temp) // the error is told
+	}
+	return err
+}
+
+// sum is over words of 8 bytes.
+func sum(b []byte) uint64 {
+	s := uint64(0xcbf29ce484222325)
+	for ; len(b) >= 8; b = b[8:] {
+		s = (s ^ binary.LittleEndian.Uint64(b)) * 0x9E3779B97F4A7C15
+		s ^= s >> 29
+	}
+	return s
+}
+
+// generation reads that of a lookup index; 0 where there is none.
+func generation(index string) uint64 {
+	f, err := os.OpenFile(index, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	var b [40]byte
+	if n, err := f.ReadAt(b[:], 0); n != len(b) || err != nil || string(b[:8]) != "PWBINDEX" {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(b[32:])
+}
+
+// bootTime is CLOCK_BOOTTIME, which goes on while the machine sleeps and is set by
+// nobody.
+func bootTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0 // which nobody believes
+	}
+	return time.Duration(t.Nano())
+}
