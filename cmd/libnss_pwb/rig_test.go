@@ -96,8 +96,8 @@ func program(t testing.TB, name string) string {
 
 // node is a machine's files for one test, in a directory of its own.
 type node struct {
-	dir  string // passwd's world: etc, state, run, libexec below it
-	conf []string
+	dir    string // etc, state, run and libexec lie below it
+	direct bool   // run programs as children of the test, which is then an agent's own child
 }
 
 func newNode(t testing.TB) *node {
@@ -179,8 +179,12 @@ func (n *node) command(t testing.TB, ctx context.Context, args ...string) *exec.
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "$LIB", lib)
 	}
+	program := `"$@"; exit $?`
+	if n.direct {
+		program = `exec "$@"`
+	}
 	if namespaces() != nil {
-		return exec.CommandContext(ctx, args[0], args[1:]...)
+		return exec.CommandContext(ctx, "sh", append([]string{"-c", program, "sh"}, args...)...)
 	}
 	for name, content := range map[string]string{
 		"nsswitch.conf": "passwd: files pwb\ngroup: files pwb\nshadow: files pwb\nhosts: files\n",
@@ -196,7 +200,7 @@ func (n *node) command(t testing.TB, ctx context.Context, args ...string) *exec.
 		write(t, n.path("etc", "ld.so.cache"), cache, 0o644)
 	}
 	// A running nscd would answer from the machine's own files.
-	script := "mount --bind '" + n.path("etc") + "' /etc && if [ -d /run/nscd ]; then mount -t tmpfs none /run/nscd; fi && exec \"$@\""
+	script := "mount --bind '" + n.path("etc") + "' /etc && if [ -d /run/nscd ]; then mount -t tmpfs none /run/nscd; fi || exit 4; " + program
 	return exec.CommandContext(ctx, "unshare", append([]string{"--mount", "--propagation", "private", "sh", "-c", script, "sh"}, args...)...)
 }
 
