@@ -26,7 +26,7 @@ func (g *guest) stay(t *testing.T) (stop func()) {
 	}
 	defer watch.Close()
 	var log bytes.Buffer
-	cmd := g.agent.Command(context.Background(), "run")
+	cmd := g.agent.Command(context.Background(), "run", "--run-dir", filepath.Join(g.dir, "run"))
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

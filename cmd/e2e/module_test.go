@@ -57,7 +57,6 @@ func newGuest(t *testing.T) *guest {
 			t.Fatal(step)
 		}
 	}
-	g.agent.Flags = append(g.agent.Flags, "--run-dir", runtime)
 	if err := g.server.TokenFile(t.Context(), filepath.Join(g.etc, "rstudio", "admin-token"), "module-admin", "node-admin"); err != nil {
 		t.Fatal(err)
 	}
