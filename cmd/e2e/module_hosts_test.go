@@ -88,7 +88,7 @@ func (g *guest) asks(t *testing.T, name, uid, team string, there whereabouts) {
 	if err := os.Chown(dir, number, number); err != nil {
 		t.Fatal(err)
 	}
-	fill := strings.NewReplacer("NAME", name, "UID", uid, "GROUP", team, "DIR", dir).Replace
+	fill := strings.NewReplacer("NAME", name, "UID", uid, "GROUP", team, "DIR", dir, "BASE", g.dir).Replace
 	for _, h := range hosts {
 		if _, err := exec.LookPath(h.needs); err != nil {
 			missing(t, h.needs+" is needed", err)
@@ -98,6 +98,7 @@ func (g *guest) asks(t *testing.T, name, uid, team string, there whereabouts) {
 			args[i] = fill(a)
 		}
 		out, status := g.looks(t, args...)
+		out = strings.Join(strings.Fields(out), " ")
 		switch {
 		case there == atServer && h.local && status != 0:
 		case there != nowhere && (status != 0 || !strings.Contains(out, fill(h.finds))):

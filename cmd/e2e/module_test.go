@@ -29,17 +29,22 @@ var buildModule = sync.OnceValue(func() error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("make module: %w\n%s", err, out)
 	}
+	cmd = exec.Command("go", "build", "-o", filepath.Join(string(bin), "gouser"), "./testdata/gouser")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build gouser: %w\n%s", err, out)
+	}
 	return nil
 })
 
 // newGuest makes a node whose nsswitch.conf says "files pwb".
-func newGuest(t *testing.T) *guest {
+func newGuest(t *testing.T, flags ...string) *guest {
 	t.Helper()
 	need(t, "unshare", "nsenter", "mount", "cp", "ldconfig")
 	if err := buildModule(); err != nil {
 		t.Fatal(err)
 	}
-	g := &guest{rig: newRig(t), mounts: newMounts(t)}
+	g := &guest{rig: newRig(t, flags...), mounts: newMounts(t)}
 	g.etc = filepath.Join(g.dir, "etc")
 	libs := filepath.Join(g.dir, "lib")
 	g.module = filepath.Join(libs, "libnss_pwb.so.2")
@@ -50,6 +55,7 @@ func newGuest(t *testing.T) *guest {
 		os.Mkdir(libs, 0o755), os.Mkdir(runtime, 0o755),
 		copyFile(filepath.Join(string(bin), "libnss_pwb.so.2"), g.module),
 		copyFile(filepath.Join(string(bin), "nss-live"), live),
+		copyFile(filepath.Join(string(bin), "gouser"), filepath.Join(g.dir, "gouser")),
 		exec.Command("cp", "-a", "/etc", g.etc).Run(),
 		os.MkdirAll(filepath.Join(g.etc, "rstudio"), 0o755),
 	} {
@@ -177,6 +183,7 @@ var hosts = []host{
 	{"python that forks", "/usr/bin/python3", []string{"/usr/bin/python3", "-c", forked, "NAME"}, "UID UID", "-1 -1", false},
 	{"python multiprocessing", "/usr/bin/python3", []string{"/usr/bin/python3", "-c", multi, "NAME"}, "UID UID", "-1 -1", false},
 	{"a new user namespace", "/usr/bin/python3", []string{"/usr/bin/python3", "-c", newUserNamespace, "NAME"}, "UID 0", "-1 0", false},
+	{"a program of Go with 32 threads", "sh", []string{"BASE/gouser", "NAME"}, "UID", "nobody", false},
 	{"with SIGCHLD ignored", "sh", []string{"sh", "-c", `trap "" CHLD; getent passwd "$1"`, "sh", "NAME"}, "NAME:x:UID:UID:User NAME:/home/NAME:/bin/bash", "", false},
 	{"without descriptors", "sh", []string{"sh", "-c", `exec getent passwd "$1" 0<&- 2>&-`, "sh", "NAME"}, "NAME:x:UID:UID:User NAME:/home/NAME:/bin/bash", "", false},
 	{"with little memory", "prlimit", []string{"prlimit", "--as=200000000", "getent", "passwd", "NAME"}, "NAME:x:UID:UID:User NAME:/home/NAME:/bin/bash", "", true},
