@@ -62,7 +62,7 @@ func (p *Plan) planIndexes(m *manifest, local *local) error {
 		x.owner = p.r.owner(x.kind, local)
 		x.had = m.Indexes[x.name]
 		if state != nil {
-			if x.was, err = state.inspect(x.name); err != nil {
+			if x.was, err = state.inspectState(x.name); err != nil {
 				return err
 			}
 		}
@@ -234,7 +234,7 @@ func (r *Renderer) unlock(state *dir) error {
 // indexesToWrite is which indexes are to be written or removed, seen anew.
 func (p *Plan) indexesToWrite(state *dir, m *manifest) (todo []*plannedIndex, err error) {
 	for _, x := range p.indexes {
-		st, err := state.inspect(x.name)
+		st, err := state.inspectState(x.name)
 		if err != nil {
 			return nil, err
 		}
@@ -303,7 +303,7 @@ func (p *Plan) noteIndexes(k *keeping, todo []*plannedIndex) error {
 		if x.gone {
 			continue
 		}
-		st, err := k.state.inspect(x.name)
+		st, err := k.state.inspectState(x.name)
 		if err != nil {
 			return err
 		}

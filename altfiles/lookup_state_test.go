@@ -79,6 +79,22 @@ func TestALinkInAnIndexsPlaceIsRefused(t *testing.T) {
 	}
 }
 
+func TestAnotherNameOfAnIndexStopsNothing(t *testing.T) {
+	r := newRenderer(t, scratch(t))
+	commit(t, r, oldRows)
+	other := filepath.Join(filepath.Dir(r.cfg.StateDir), "other")
+	for _, name := range stateFiles {
+		if err := os.Link(indexPath(r, name), other+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(t, r, newRows)
+	checkIndexes(t, r)
+	if got, err := os.ReadFile(other + ShadowIndex); err != nil || string(got) != rendered(t, oldRows)[ShadowIndex] {
+		t.Errorf("what the other name has was written to: %v", err)
+	}
+}
+
 func TestPuttingBackAGenerationPutsItsIndexesBack(t *testing.T) {
 	r := newRenderer(t, scratch(t))
 	commit(t, r, oldRows)

@@ -74,7 +74,7 @@ func openState(path string, create bool) (*dir, error) {
 // not readable, or when others could have written it.
 func readManifest(state *dir) (*manifest, error) {
 	m := &manifest{Version: manifestVersion, Dirs: map[string]map[string]record{}}
-	st, err := state.inspect(manifestName)
+	st, err := state.inspectState(manifestName)
 	if err != nil || !st.exists {
 		return m, err
 	}

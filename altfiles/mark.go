@@ -85,7 +85,7 @@ func (r *Renderer) noteState(note func(string, stamp), h io.Writer) (err error) 
 	}
 	defer func() { err = errors.Join(err, state.Close()) }()
 	for _, name := range stateFiles {
-		st, err := state.inspect(name)
+		st, err := state.inspectState(name)
 		if err != nil {
 			return err
 		}
