@@ -261,6 +261,14 @@ func TestAnEditedFileIsPutRightAtOnceWithAWarningThatShowsTheDifference(t *testi
 			t.Errorf("%s: passwd is %q, %v", edit.name, now, err)
 		}
 	}
+	states, err := harness.NewWatch(r.agent.StateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer states.Close()
+	if err := states.Until(within(t), "state.json", harness.Has(`"mends": 4`)); err != nil { // the log is ahead of it
+		t.Fatal(err)
+	}
 	if out, err := r.agent.Command(t.Context(), "status").CombinedOutput(); err != nil || !strings.Contains(string(out), "4 mends") {
 		t.Errorf("status: %v\n%s", err, out)
 	}
