@@ -62,8 +62,9 @@ func (s *Syncer) after(ctx context.Context, limit time.Duration) {
 			break
 		}
 		rest, told := r.make(ctx, b.entry)
-		s.settlePending(ctx, b, rest, told)
-		if !told || len(rest) > 0 {
+		err := s.settlePending(b, rest, told)
+		r.note(ctx, err)
+		if err != nil || !told || len(rest) > 0 { // or the same would come again at once
 			break
 		}
 	}

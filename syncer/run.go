@@ -31,10 +31,11 @@ func (s *Syncer) Run(ctx context.Context) error {
 	beside.Go(func() { s.keepAfter(ctx, r.stepped) })
 	_, err := s.observed(s.locked(ctx, func() (Result, error) { return s.renderMirror(ctx) }))
 	r.tell(ctx, err)
+	r.nudge()
 	for ctx.Err() == nil {
-		r.nudge()
 		began := time.Now()
 		res, err := r.step(ctx)
+		r.nudge()
 		if ctx.Err() != nil {
 			break
 		}
