@@ -61,6 +61,8 @@ type runner struct {
 	failures  int
 	snapshots int
 	told      string
+	// standing is what the last full pass was stopped by, see stands.
+	standing error
 	// took is how long the last full pass was, without the wait before it.
 	took time.Duration
 	// tidings takes the server's epoch after each step that reached it.
@@ -90,7 +92,7 @@ func (r *runner) step(ctx context.Context) (Result, error) {
 	case errors.Is(err, errDisturbed):
 		return r.full(ctx, r.askNow(ctx))
 	case errors.Is(err, ErrNoChange) && st.Resyncs == 0: // else a pass counts anew
-		return r.observed(Result{Reached: true, Position: pos}, nil)
+		return r.observed(Result{Reached: true, Position: pos}, r.stillHeldBack(st))
 	case err != nil && !errors.Is(err, ErrResync) && !errors.Is(err, ErrNoChange):
 		if ctx.Err() != nil {
 			return Result{}, err
@@ -108,6 +110,15 @@ func (r *runner) step(ctx context.Context) (Result, error) {
 		used = true
 		return body, err
 	})
+}
+
+// stillHeldBack is what stopped the last full pass, for a poll that found no change
+// since; nil once another pass has let it through.
+func (r *runner) stillHeldBack(st State) error {
+	if st.Stopped == nil && st.Held == nil {
+		return nil
+	}
+	return r.standing
 }
 
 // errDisturbed says that a poll was given up since files changed.
@@ -170,7 +181,10 @@ func (r *runner) full(ctx context.Context, ask ask) (Result, error) {
 	r.alive(passLimit)
 	began := time.Now()
 	res, err := r.locked(ctx, func() (Result, error) { return r.passOrQuiet(ctx, ask) })
-	r.due = err != nil && !stands(err)
+	r.due, r.standing = err != nil && !stands(err), nil
+	if stands(err) {
+		r.standing = err
+	}
 	if !r.due {
 		r.audited = time.Now()
 		r.mark = res.mark

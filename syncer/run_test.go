@@ -257,9 +257,16 @@ func TestAStoppedRunKeepsPollingAndFollowsWhenAnotherPassAccepts(t *testing.T) {
 		if got := strings.Count(r.log.String(), "level=ERROR"); got != 1 {
 			t.Errorf("the stop was logged %d times:\n%s", got, r.log)
 		}
+		if e := r.events[len(r.events)-1]; !errors.Is(e.Err, ErrFuse) || !e.Result.Reached {
+			t.Errorf("a poll that finds nothing passes for success: %+v", e)
+		}
 		accept := &node{t: t, cfg: n.cfg, sink: n.sink}
 		accept.cfg.AcceptChange = o.position().Seq
 		accept.mustOnce(o)
+		pass(time.Minute)
+		if e := r.events[len(r.events)-1]; e.Err != nil {
+			t.Errorf("after the acceptance: %v", e.Err)
+		}
 		o.set(account(9))
 		synctest.Wait()
 		r.checkInStep(o)

@@ -84,8 +84,9 @@ type Config struct {
 type Event struct {
 	// Time is when it was over.
 	Time time.Time
-	// Result and Err are those of a pass, or of a poll that found no change
-	// (Result then says no more than Reached and Position).
+	// Result and Err are those of a pass, or of a poll that found no change: Result
+	// then says no more than Reached and Position, and Err what is still held back,
+	// ErrFuse or ErrPinned.
 	Result Result
 	Err    error
 }
