@@ -306,6 +306,18 @@ func TestANodePinnedToAGenerationOfUnknownPositionIsQuiet(t *testing.T) {
 	t.Error("no pass is quiet though nothing changes")
 }
 
+func TestTheServerDoesNotTakeAPinOfUnknownPositionForTheOneBefore(t *testing.T) {
+	h, o, _, _ := twoGenerations(t)
+	stays := h.syncer(t, o)
+	h.rollback(t, Pin{Generation: 1}) // by another process
+	if _, err := stays.Once(t.Context()); !errors.Is(err, ErrPinned) {
+		t.Fatal(err)
+	}
+	if told := o.rendered[len(o.rendered)-1]; !told.IsZero() {
+		t.Errorf("the server was told %v", told)
+	}
+}
+
 func TestTheServerIsToldOfAPinThatHoldsSomethingBack(t *testing.T) {
 	h, o, _, pin := twoGenerations(t)
 	h.cfg.Local = func() ([]uint32, []string, error) { return nil, nil, nil }

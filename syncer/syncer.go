@@ -222,7 +222,10 @@ func (s *Syncer) observed(res Result, err error) (Result, error) {
 }
 
 func (s *Syncer) tellRendered(pos *roster.Position) {
-	if r, ok := s.src.(Reporter); ok && pos != nil {
+	if r, ok := s.src.(Reporter); ok {
+		if pos == nil {
+			pos = &roster.Position{}
+		}
 		r.Rendered(*pos)
 	}
 }
