@@ -20,7 +20,7 @@ func runCommand() *cobra.Command {
 		Short: "Stay, and render every change within a moment",
 		Long: `Stay, and render every change within a moment.
 
-A changed configuration file is taken at once, or at SIGHUP; one that is wrong is
+A changed configuration file is taken within a second, or at SIGHUP; one that is wrong is
 logged and changes nothing. Token and certificates are read anew by themselves, and
 rendered files that somebody else changed are put right. systemd(1) is told when the
 last good files are there, what the agent does, and that it is not stuck: in its unit,
@@ -41,19 +41,21 @@ Type=notify-reload, or notify where that is not known, and WatchdogSec= if you l
 // stay runs the agent until the command's context ends, anew after each change of
 // the configuration.
 func stay(cmd *cobra.Command) error {
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	// Before the file is read, so that no edit goes unseen.
+	edits, unseen := syncer.Watch(ctx, configFile(cmd))
+	edited := calm(ctx, edits, editPause)
 	a, err := assemble(cmd, false)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(cmd.Context())
-	defer cancel()
+	if unseen != nil {
+		a.log.Debug("a changed configuration will be noticed within a minute", "error", unseen)
+	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	edited, err := syncer.Watch(ctx, configFile(cmd))
-	if err != nil {
-		a.log.Debug("a changed configuration will be noticed within a minute", "error", err)
-	}
 	manager := newManager(ctx, a.log)
 	defer manager.stopping()
 	for {
