@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"log/slog"
 	"os"
 	"slices"
@@ -408,5 +409,39 @@ func TestBackoffStaysWithinItsBounds(t *testing.T) {
 		if slices.Max(got) > bound || slices.Min(got) <= 0 {
 			t.Errorf("failure %d: %v to %v, bound %v", n, slices.Min(got), slices.Max(got), bound)
 		}
+	}
+}
+
+// edited is a sink whose files somebody edits while a plan is made.
+type edited struct {
+	*files
+	edit func()
+}
+
+func (e edited) Plan(rows iter.Seq2[roster.Row, error]) (Plan, error) {
+	p, err := e.files.Plan(rows)
+	e.edit()
+	return p, err
+}
+
+func TestWhatIsEditedWhileAPlanIsMadeIsLookedAtAgain(t *testing.T) {
+	for name, change := range map[string]func(*origin){
+		"nothing to write": func(*origin) {}, "something to write": func(o *origin) { o.set(account(9)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, o := newNode(t), town()
+			n.mustOnce(o)
+			n.cfg.Check = true
+			s, err := New(n.cfg, o, edited{n.sink, func() { appendTo(n.sink.path, "mallory:0:false\n") }})
+			must(err)
+			r := &runner{Syncer: s}
+			change(o)
+			if _, err := r.full(t.Context(), r.askNow(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			if !r.disturbed() {
+				t.Error("the edit passes for what was looked at")
+			}
+		})
 	}
 }
