@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -48,8 +49,13 @@ func (s *Syncer) after(ctx context.Context, limit time.Duration) {
 	usable := makeStateDir(dir) == nil // or intend has said so
 	if usable {
 		unlock, err := lock(ctx, dir, s.cfg.LockWait)
-		if err != nil {
+		switch {
+		case errors.Is(err, errHeld), err != nil && ctx.Err() != nil:
 			s.log.DebugContext(ctx, "what follows from a change is left to another process", "error", err)
+			return
+		case err != nil:
+			s.log.WarnContext(ctx, afterFailed, "error", err)
+			s.noteAfter(ctx, err)
 			return
 		}
 		defer unlock()

@@ -520,3 +520,22 @@ func TestAnEntryThatCannotBeRemovedIsToldOncePerPass(t *testing.T) {
 		t.Errorf("state %+v", st)
 	}
 }
+
+func TestALockThatCannotBeUsedIsNotTakenForAnotherProcess(t *testing.T) {
+	n, o, l := newListening(t)
+	path := filepath.Join(n.cfg.StateDir, pendingDir, lockFile)
+	must(os.Remove(path))
+	must(os.Mkdir(path, 0o700))
+	o.set(locked(1))
+	n.mustOnce(o)
+	l.check(t, "")
+	if st := n.state(); !strings.Contains(st.LastHookError, path+": is a directory") {
+		t.Errorf("state %+v", st)
+	}
+	must(os.Remove(path))
+	n.mustOnce(o)
+	l.check(t, "refresh, evict user1 10001, change 3, lock user1 10001")
+	if st := n.state(); st.LastHookError != "" {
+		t.Errorf("state %+v", st)
+	}
+}
