@@ -34,7 +34,7 @@ Type=notify-reload, or notify where that is not known, and WatchdogSec= if you l
 	f.Duration("min-backoff", 500*time.Millisecond, "least `time` before a failed request is repeated")
 	f.Duration("max-backoff", time.Minute, "most `time` before a failed request is repeated")
 	f.Duration("audit", 10*time.Minute, "`time` between checks of the rendered files when nothing changes")
-	f.Duration("settle", 0, "least `time` between two renders; in any case half as long as the last one took, 5s at most")
+	f.Duration("settle", 0, "least `time` between two renders, for which a lock waits, too; in any case half as long as the last one took, 5s at most")
 	return cmd
 }
 
@@ -88,6 +88,7 @@ func stay(cmd *cobra.Command) error {
 		}
 		a.client.Close()
 		a = next
+		manager.begins()
 		a.log.Info("runs with a new configuration")
 	}
 }
