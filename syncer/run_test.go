@@ -262,7 +262,7 @@ func TestAStoppedRunKeepsPollingAndFollowsWhenAnotherPassAccepts(t *testing.T) {
 			t.Errorf("a poll that finds nothing passes for success: %+v", e)
 		}
 		accept := &node{t: t, cfg: n.cfg, sink: n.sink}
-		accept.cfg.AcceptChange = o.position().Seq
+		accept.cfg.AcceptChange, accept.cfg.Observe = o.position().Seq, nil
 		accept.mustOnce(o)
 		pass(time.Minute)
 		if e := r.events[len(r.events)-1]; e.Err != nil {
