@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -48,8 +49,13 @@ func (s *Syncer) after(ctx context.Context, limit time.Duration) {
 	usable := MakeStateDir(dir) == nil // or intend has said so
 	if usable {
 		unlock, err := lock(ctx, dir, s.cfg.LockWait)
-		if err != nil {
+		switch {
+		case errors.Is(err, errHeld), err != nil && ctx.Err() != nil:
 			s.log.DebugContext(ctx, "what follows from a change is left to another process", "error", err)
+			return
+		case err != nil:
+			s.log.WarnContext(ctx, afterFailed, "error", err)
+			s.noteAfter(ctx, err)
 			return
 		}
 		defer unlock()
@@ -62,8 +68,9 @@ func (s *Syncer) after(ctx context.Context, limit time.Duration) {
 			break
 		}
 		rest, told := r.make(ctx, b.entry)
-		s.settlePending(ctx, b, rest, told)
-		if !told || len(rest) > 0 {
+		err := s.settlePending(b, rest, told)
+		r.note(ctx, err)
+		if err != nil || !told || len(rest) > 0 { // or the same would come again at once
 			break
 		}
 	}

@@ -491,3 +491,51 @@ func TestAQuietPassLooksForWhatIsPendingAndWritesNothing(t *testing.T) {
 		t.Errorf("pending: %v, %v", left, err)
 	}
 }
+
+func TestARestAfterARenderDelaysNoHook(t *testing.T) {
+	n, o, l := newListening(t)
+	n.cfg.Settle = time.Hour
+	run(t, n, remade(o), func(*running) {
+		pass(time.Second)
+		o.set(locked(1))
+		synctest.Wait()
+		l.check(t, "refresh, evict user1 10001, change 3, lock user1 10001")
+	})
+}
+
+func TestAnEntryThatCannotBeRemovedIsToldOncePerPass(t *testing.T) {
+	n, o, l := newListening(t)
+	must(os.MkdirAll(filepath.Join(n.cfg.StateDir, pendingDir, fmt.Sprintf("%020d", 7), "stuck"), 0o700))
+	calls := 0
+	l.do = func(context.Context, string) error {
+		if calls++; calls > 100 {
+			panic("told again and again")
+		}
+		return nil
+	}
+	o.set(locked(1))
+	n.mustOnce(o)
+	l.check(t, "refresh, evict user1 10001, change 3, lock user1 10001")
+	if st := n.state(); !strings.Contains(st.LastHookError, "will be done again") {
+		t.Errorf("state %+v", st)
+	}
+}
+
+func TestALockThatCannotBeUsedIsNotTakenForAnotherProcess(t *testing.T) {
+	n, o, l := newListening(t)
+	path := filepath.Join(n.cfg.StateDir, pendingDir, lockFile)
+	must(os.Remove(path))
+	must(os.Mkdir(path, 0o700))
+	o.set(locked(1))
+	n.mustOnce(o)
+	l.check(t, "")
+	if st := n.state(); !strings.Contains(st.LastHookError, path+": is a directory") {
+		t.Errorf("state %+v", st)
+	}
+	must(os.Remove(path))
+	n.mustOnce(o)
+	l.check(t, "refresh, evict user1 10001, change 3, lock user1 10001")
+	if st := n.state(); st.LastHookError != "" {
+		t.Errorf("state %+v", st)
+	}
+}

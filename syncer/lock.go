@@ -34,6 +34,8 @@ func (s *Syncer) locked(ctx context.Context, f func() (Result, error)) (Result, 
 	return f()
 }
 
+var errHeld = errors.New("another pass holds")
+
 // lock takes the lock, waiting for it up to wait. The kernel releases it with
 // the process.
 func lock(ctx context.Context, stateDir string, wait time.Duration) (unlock func(), err error) {
@@ -59,7 +61,7 @@ func lock(ctx context.Context, stateDir string, wait time.Duration) (unlock func
 		case <-retry.C:
 		case <-deadline.C:
 			f.Close()
-			return nil, fmt.Errorf("another pass holds %s and did not finish within %v; wait for it or see with fuser who it is", path, wait)
+			return nil, fmt.Errorf("%w %s and did not finish within %v; wait for it or see with fuser who it is", errHeld, path, wait)
 		case <-ctx.Done():
 			f.Close()
 			return nil, fmt.Errorf("wait for %s, which another pass holds: %w", path, context.Cause(ctx))

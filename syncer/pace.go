@@ -73,7 +73,7 @@ func (r *runner) pause(res Result, err error, took time.Duration) (least, more t
 	} else {
 		r.snapshots = 0
 	}
-	if res.Wrote {
+	if res.Wrote || res.Pulled {
 		least = max(r.cfg.Settle, min(r.took/2, maxRest))
 	}
 	if !res.Pulled { // a poll, or files that somebody else writes to

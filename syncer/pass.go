@@ -117,7 +117,7 @@ func (s *Syncer) render(ctx context.Context, st *State, res *Result) error {
 
 // planOf plans with a mirror's rows.
 func (s *Syncer) planOf(ctx context.Context, m *Mirror) *planning {
-	p := &planning{pos: m.pos, done: make(chan struct{})}
+	p := &planning{pos: m.pos, mark: s.mark(), done: make(chan struct{})}
 	close(p.done)
 	p.plan, p.effect, p.err = s.plan(ctx, ahead(m.changes()))
 	return p
@@ -142,9 +142,10 @@ func (s *Syncer) commit(ctx context.Context, p *planning, st *State, res *Result
 		return fmt.Errorf("plan the files at change %d: %w", p.pos.Seq, err)
 	}
 	res.Effect = effect
-	res.mark = s.mark()
+	res.mark = p.mark
 	s.reportQuarantine(ctx, st, effect)
 	if plan.Changed() {
+		untouched := s.mark() == p.mark
 		if err := s.checkFuse(effect, p.pos); err != nil {
 			return err
 		}
@@ -162,7 +163,9 @@ func (s *Syncer) commit(ctx context.Context, p *planning, st *State, res *Result
 			return fmt.Errorf("write the files at change %d: %w", p.pos.Seq, err)
 		}
 		res.Wrote = true
-		res.mark = s.mark() // who edits a file in between is found at the next audit
+		if untouched { // else the next step looks again
+			res.mark = s.mark() // who edits a file in between is found at the next audit
+		}
 		s.reportAltered(ctx, st, mend)
 		s.log.InfoContext(ctx, "wrote the files", "position", p.pos.String(), "effect", effect.String())
 	}

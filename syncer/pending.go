@@ -184,10 +184,12 @@ func (s *Syncer) takePending(ctx context.Context, dir bool) (b pendingBatch, any
 	return b, len(entries) > 0
 }
 
-// settlePending forgets a batch that was told, but for the rest of its leavers. The
-// caller holds the lock of the directory.
-func (s *Syncer) settlePending(ctx context.Context, b pendingBatch, rest []roster.Leaver, told bool) {
+// settlePending forgets a batch that was told, but for the rest of its leavers. What
+// it fails for is told again by a later round. The caller holds the lock of the
+// directory.
+func (s *Syncer) settlePending(b pendingBatch, rest []roster.Leaver, told bool) error {
 	again, names := b.unkept, b.names
+	var failed []error
 	if told {
 		again = nil
 		if len(rest) > 0 {
@@ -200,19 +202,23 @@ func (s *Syncer) settlePending(ctx context.Context, b pendingBatch, rest []roste
 				err = replaceFile(s.pendingPath(""), last, append(content, '\n'))
 			}
 			if err != nil {
-				return // all of it comes again
+				return fmt.Errorf("what followed from a change will be done again: %w", err)
 			}
 			again, names = nil, names[:len(names)-1]
 		}
 		for _, name := range names {
 			if err := os.Remove(s.pendingPath(name)); err != nil {
-				s.log.WarnContext(ctx, "what followed from a change was done, and will be done again", "error", err)
+				failed = append(failed, err)
 			}
 		}
 	}
 	s.unkept.Lock()
 	s.unkept.entries = slices.Concat(again, s.unkept.entries)
 	s.unkept.Unlock()
+	if len(failed) > 0 {
+		return fmt.Errorf("what followed from a change was done, and will be done again: %w", failed[0])
+	}
+	return nil
 }
 
 // sweepPending removes temporary files of who was killed in settlePending.

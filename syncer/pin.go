@@ -256,11 +256,11 @@ func (s *Syncer) pinned(ctx context.Context, pin Pin, ask ask, st *State, res *R
 	}
 	was := st.Complete
 	st.Complete = nil
+	res.mark = s.mark()
 	mend, err := k.PlanGeneration(pin.Generation)
 	if err != nil {
 		return fmt.Errorf("the files are pinned to a generation that cannot be put back, and are as they were: %w; let them go with pwb-agent rollback --release", err)
 	}
-	res.mark = s.mark()
 	if err := s.putBack(ctx, mend, pin, st, res); err != nil {
 		return err
 	}

@@ -290,6 +290,54 @@ func TestAPinnedNodeIsQuietWhenNothingChanged(t *testing.T) {
 	}
 }
 
+func TestANodePinnedToAGenerationOfUnknownPositionIsQuiet(t *testing.T) {
+	h, o, _, _ := twoGenerations(t)
+	h.rollback(t, Pin{Generation: 1})
+	for range 4 {
+		time.Sleep(2 * quietAge)
+		planned, _, err := h.once(t, o)
+		if !errors.Is(err, ErrPinned) {
+			t.Fatal(err)
+		}
+		if !planned {
+			return
+		}
+	}
+	t.Error("no pass is quiet though nothing changes")
+}
+
+func TestTheServerDoesNotTakeAPinOfUnknownPositionForTheOneBefore(t *testing.T) {
+	h, o, _, _ := twoGenerations(t)
+	stays := h.syncer(t, o)
+	h.rollback(t, Pin{Generation: 1}) // by another process
+	if _, err := stays.Once(t.Context()); !errors.Is(err, ErrPinned) {
+		t.Fatal(err)
+	}
+	if told := o.rendered[len(o.rendered)-1]; !told.IsZero() {
+		t.Errorf("the server was told %v", told)
+	}
+}
+
+func TestTheServerIsToldOfAPinThatHoldsSomethingBack(t *testing.T) {
+	h, o, _, pin := twoGenerations(t)
+	h.cfg.Local = func() ([]uint32, []string, error) { return nil, nil, nil }
+	h.rollback(t, pin)
+	o.set(locked(1))
+	if _, _, err := h.once(t, o); !errors.Is(err, ErrPinned) {
+		t.Fatal(err)
+	}
+	st, err := ReadState(h.cfg.StateDir)
+	if got := st.result(); err != nil || !strings.Contains(got, "pinned to generation 1; THEY STILL LET IN 1 accounts") {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := h.syncer(t, o).Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st, err = ReadState(h.cfg.StateDir); err != nil || st.result() != "" {
+		t.Errorf("%q, %v", st.result(), err)
+	}
+}
+
 func TestAPinThatCannotBeReadFailsThePassAndCanBeReleased(t *testing.T) {
 	for _, text := range []string{"", "{", `{"generation":0}`, `[]`} {
 		h, o, _, _ := twoGenerations(t)

@@ -45,7 +45,7 @@ type Complete struct {
 func (s *Syncer) quiet(st *State, res *Result, first ask) (is bool, next ask, done func()) {
 	done = func() {}
 	c := st.Complete
-	if c == nil || s.cfg.Check || st.LastError != "" || st.Stopped != nil || st.Rendered == nil || c.Pin == "" && *st.Rendered != c.Position {
+	if c == nil || s.cfg.Check || st.LastError != "" || st.Stopped != nil || c.Pin == "" && (st.Rendered == nil || *st.Rendered != c.Position) {
 		return false, first, done
 	}
 	if pin, _ := pinMark(s.cfg.StateDir); c.Pin != pin {

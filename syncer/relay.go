@@ -136,6 +136,7 @@ func ahead(rows changes) changes {
 type planning struct {
 	relay  *relay
 	pos    roster.Position
+	mark   string        // the Sink's before the plan looked
 	done   chan struct{} // closed when the rest is there
 	plan   Plan
 	effect roster.Effect
@@ -145,7 +146,7 @@ type planning struct {
 // startPlanning begins a plan with the roster at pos. Either end or, when that
 // was told of no error, wait is to be called.
 func (s *Syncer) startPlanning(ctx context.Context, pos roster.Position) *planning {
-	p := &planning{relay: newRelay(), pos: pos, done: make(chan struct{})}
+	p := &planning{relay: newRelay(), pos: pos, mark: s.mark(), done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		defer p.relay.stop()

@@ -58,7 +58,7 @@ func (c *Client) do(ctx context.Context, r request) (*answer, error) {
 			req.SetHeader(header, value)
 		}
 	}
-	if pos := c.rendered.Load(); pos != nil {
+	if pos := c.rendered.Load(); pos != nil && !pos.IsZero() {
 		req.SetHeader("Pwb-Position", pos.String())
 	}
 	resp, err := req.Execute(r.method, where)

@@ -32,10 +32,11 @@ func (s *Syncer) Run(ctx context.Context) error {
 	defer func() { s.takeLap().end(errors.New("the agent ends")) }()
 	_, err := s.observed(s.locked(ctx, func() (Result, error) { return s.renderMirror(ctx) }))
 	r.tell(ctx, err)
+	r.nudge()
 	for ctx.Err() == nil {
-		r.nudge()
 		began := time.Now()
 		res, err := r.step(ctx)
+		r.nudge()
 		if ctx.Err() != nil {
 			break
 		}
@@ -63,6 +64,8 @@ type runner struct {
 	told      string
 	// refreshed is when the last pass began that somebody waited for.
 	refreshed time.Time
+	// standing is what the last full pass was stopped by, see stands.
+	standing error
 	// took is how long the last full pass was, without the wait before it.
 	took time.Duration
 	// tidings takes the server's epoch after each step that reached it.
@@ -92,7 +95,7 @@ func (r *runner) step(ctx context.Context) (Result, error) {
 	case errors.Is(err, errDisturbed):
 		return r.now(ctx)
 	case errors.Is(err, ErrNoChange) && st.Resyncs == 0: // else a pass counts anew
-		return r.observed(Result{Reached: true, Position: pos}, nil)
+		return r.observed(Result{Reached: true, Position: pos}, r.stillHeldBack(st))
 	case err != nil && !errors.Is(err, ErrResync) && !errors.Is(err, ErrNoChange):
 		if ctx.Err() != nil {
 			return Result{}, err
@@ -110,6 +113,15 @@ func (r *runner) step(ctx context.Context) (Result, error) {
 		used = true
 		return body, err
 	})
+}
+
+// stillHeldBack is what stopped the last full pass, for a poll that found no change
+// since; nil once another pass has let it through.
+func (r *runner) stillHeldBack(st State) error {
+	if st.Stopped == nil && st.Held == nil {
+		return nil
+	}
+	return r.standing
 }
 
 // errDisturbed says that a poll was given up for a pass.
@@ -180,7 +192,10 @@ func (r *runner) full(ctx context.Context, ask ask) (Result, error) {
 	r.alive(passLimit)
 	began := time.Now()
 	res, err := r.locked(ctx, func() (Result, error) { return r.passOrQuiet(ctx, ask) })
-	r.due = err != nil && !stands(err)
+	r.due, r.standing = err != nil && !stands(err), nil
+	if stands(err) {
+		r.standing = err
+	}
 	if !r.due {
 		r.audited = time.Now()
 		r.mark = res.mark

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"log/slog"
 	"os"
 	"slices"
@@ -259,9 +260,16 @@ func TestAStoppedRunKeepsPollingAndFollowsWhenAnotherPassAccepts(t *testing.T) {
 		if got := strings.Count(r.log.String(), "level=ERROR"); got != 1 {
 			t.Errorf("the stop was logged %d times:\n%s", got, r.log)
 		}
+		if e := r.events[len(r.events)-1]; !errors.Is(e.Err, ErrFuse) || !e.Result.Reached {
+			t.Errorf("a poll that finds nothing passes for success: %+v", e)
+		}
 		accept := &node{t: t, cfg: n.cfg, sink: n.sink}
-		accept.cfg.AcceptChange = o.position().Seq
+		accept.cfg.AcceptChange, accept.cfg.Observe = o.position().Seq, nil
 		accept.mustOnce(o)
+		pass(time.Minute)
+		if e := r.events[len(r.events)-1]; e.Err != nil {
+			t.Errorf("after the acceptance: %v", e.Err)
+		}
 		o.set(account(9))
 		synctest.Wait()
 		r.checkInStep(o)
@@ -403,5 +411,39 @@ func TestBackoffStaysWithinItsBounds(t *testing.T) {
 		if slices.Max(got) > bound || slices.Min(got) <= 0 {
 			t.Errorf("failure %d: %v to %v, bound %v", n, slices.Min(got), slices.Max(got), bound)
 		}
+	}
+}
+
+// edited is a sink whose files somebody edits while a plan is made.
+type edited struct {
+	*files
+	edit func()
+}
+
+func (e edited) Plan(rows iter.Seq2[roster.Row, error]) (Plan, error) {
+	p, err := e.files.Plan(rows)
+	e.edit()
+	return p, err
+}
+
+func TestWhatIsEditedWhileAPlanIsMadeIsLookedAtAgain(t *testing.T) {
+	for name, change := range map[string]func(*origin){
+		"nothing to write": func(*origin) {}, "something to write": func(o *origin) { o.set(account(9)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, o := newNode(t), town()
+			n.mustOnce(o)
+			n.cfg.Check = true
+			s, err := New(n.cfg, o, edited{n.sink, func() { appendTo(n.sink.path, "mallory:0:false\n") }})
+			must(err)
+			r := &runner{Syncer: s}
+			change(o)
+			if _, err := r.full(t.Context(), r.askNow(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			if !r.disturbed() {
+				t.Error("the edit passes for what was looked at")
+			}
+		})
 	}
 }

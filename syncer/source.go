@@ -28,7 +28,7 @@ type Source interface {
 // Reporter is a Source that passes on how far this node has come.
 type Reporter interface {
 	// Rendered is told the position that the node's files show, before each
-	// request and whenever it changes. It is not told of a node without one.
+	// request and whenever it changes; the zero Position when that is unknown.
 	Rendered(pos roster.Position)
 }
 

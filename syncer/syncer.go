@@ -87,8 +87,9 @@ type Config struct {
 type Event struct {
 	// Time is when it was over.
 	Time time.Time
-	// Result and Err are those of a pass, or of a poll that found no change
-	// (Result then says no more than Reached and Position).
+	// Result and Err are those of a pass, or of a poll that found no change: Result
+	// then says no more than Reached and Position, and Err what is still held back,
+	// ErrFuse or ErrPinned.
 	Result Result
 	Err    error
 }
@@ -227,7 +228,10 @@ func (s *Syncer) observed(res Result, err error) (Result, error) {
 }
 
 func (s *Syncer) tellRendered(pos *roster.Position) {
-	if r, ok := s.src.(Reporter); ok && pos != nil {
+	if r, ok := s.src.(Reporter); ok {
+		if pos == nil {
+			pos = &roster.Position{}
+		}
 		r.Rendered(*pos)
 	}
 }

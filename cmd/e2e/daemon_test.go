@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -292,4 +293,34 @@ func TestANewTokenEndsTheWaitAfterARefusal(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.logs("all is well again")
+}
+
+func TestReloadsLeaveNoDescriptorBehind(t *testing.T) {
+	r := newRig(t)
+	if _, err := r.scim.Create(t.Context(), "/Users", user("ada")); err != nil {
+		t.Fatal(err)
+	}
+	d := r.daemonize(t)
+	d.tells("READY=1")
+	open := func() int {
+		all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	first := 0
+	for n := range 30 {
+		if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		d.tells("RELOADING=1")
+		d.tells("READY=1")
+		if n == 4 {
+			first = open()
+		}
+	}
+	if last := open(); last > first+10 { // some are being closed, or come and go
+		t.Errorf("%d descriptors after five reloads, %d after thirty", first, last)
+	}
 }

@@ -149,6 +149,7 @@ func TestRollbackBesideAnAgentThatStays(t *testing.T) {
 	if err := watch.Until(within(t), "shadow", lineBegins("carol:!")); err != nil {
 		t.Fatal(err)
 	}
+	r.sync(t, 0) // waits for the pass that wrote it
 	_, out := r.run(t, "rollback", "--list", "--json")
 	var list []struct{ Number int64 }
 	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) < 2 {

@@ -61,6 +61,9 @@ func explain(w io.Writer, renderer *altfiles.Renderer, cfg *config, asked string
 		err = out.Encode(all)
 	} else {
 		err = writeExplanations(w, all, m.Position().Seq)
+		if err == nil {
+			err = writeHeldBack(w, cfg.StateDir)
+		}
 	}
 	if err == nil && all[0].Outcome == altfiles.OutcomeUnknown {
 		return fmt.Errorf("%q is neither an account nor a group of the roster at change %d", asked, m.Position().Seq)
@@ -92,6 +95,22 @@ func writeExplanations(w io.Writer, all []altfiles.Explanation, seq int64) error
 		sayLines(say, "next pass", x.Next)
 	}
 	return failed
+}
+
+// writeHeldBack says why a next pass does not write what was explained, if so.
+func writeHeldBack(w io.Writer, stateDir string) error {
+	pin, err := syncer.ReadPin(stateDir)
+	if err != nil {
+		return err
+	}
+	st, _ := syncer.ReadState(stateDir) // status says what is wrong with it
+	switch {
+	case pin != nil:
+		_, err = fmt.Fprintf(w, "\nThe files are pinned to generation %d: no pass changes them until pwb-agent rollback --release.\n", pin.Generation)
+	case st.Stopped != nil:
+		_, err = fmt.Fprintf(w, "\nThe fuse holds change %d back, and with it the whole next pass: see pwb-agent status.\n", st.Stopped.Position.Seq)
+	}
+	return err
 }
 
 func title(x altfiles.Explanation) string {

@@ -131,6 +131,21 @@ func TestExplanationsAreTheGoldenOnes(t *testing.T) {
 	}
 }
 
+func TestExplainSaysWhyNoNextPassComes(t *testing.T) {
+	n := newExplained(t)
+	for _, c := range []struct{ file, text, want string }{
+		{"state.json", `{"stopped":{"position":{"epoch":"e","seq":41}}}`, "The fuse holds change 41 back"},
+		{"pin.json", `{"generation":7}`, "pinned to generation 7: no pass"},
+	} {
+		if err := os.WriteFile(n.dir+"/state/"+c.file, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, out := n.explain(t, "ada"); code != exitCurrent || !strings.Contains(out, c.want) {
+			t.Errorf("%s: status %d:\n%s", c.file, code, out)
+		}
+	}
+}
+
 func TestExplainSaysWhatIsWrongWithAMirror(t *testing.T) {
 	n := newExplained(t)
 	mirror := n.dir + "/state/mirror"

@@ -97,20 +97,26 @@ func (m *manager) observe(e syncer.Event) {
 }
 
 // reloading says that the configuration is being read. What follows is either
-// serving or, from an agent with another one, observe.
-func (m *manager) reloading() {
+// serving or, when the agent before has ended, begins.
+func (m *manager) reloading() { m.tell(daemon.SdNotifyReloading, daemon.SdNotifyMonotonicUsec()) }
+
+// begins says that what observe hears from now on comes from an agent with another
+// configuration. If it came before its predecessor's last word, that would pass for
+// the end of the reload, perhaps before its beginning was told.
+func (m *manager) begins() {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.ready, m.events = false, 0
-	m.mu.Unlock()
-	m.tell(daemon.SdNotifyReloading, daemon.SdNotifyMonotonicUsec())
 }
 
-// serving says that all goes on as before.
+// serving says that all goes on as before; observe does, if nothing was ready yet.
 func (m *manager) serving() {
 	m.mu.Lock()
-	m.ready = true
+	ready := m.ready
 	m.mu.Unlock()
-	m.tell(daemon.SdNotifyReady)
+	if ready {
+		m.tell(daemon.SdNotifyReady)
+	}
 }
 
 func (m *manager) stopping() { m.tell(daemon.SdNotifyStopping) }

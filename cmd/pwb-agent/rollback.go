@@ -33,8 +33,10 @@ in place. The server is not asked, but with --release.
 Who was locked or removed since can log in again. If there is anybody, the command
 says who and does nothing; --yes says that this is meant.
 
-Exit status: 0 it is done; 1 it is not, and the files are as they were; 2 with
---dry-run, there is something to write; with --release those of sync.`,
+Exit status: 0 it is done; 1 it is not, and the files are as they were, unless the
+message says that they are pinned already, so that the next pass does the rest; 2 with
+--dry-run, there is something to write. With --release those of sync, but also 0 when
+the server cannot be reached and the files are rendered from what was last pulled.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd, args)

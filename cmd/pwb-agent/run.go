@@ -20,7 +20,7 @@ func runCommand() *cobra.Command {
 		Short: "Stay, and render every change within a moment",
 		Long: `Stay, and render every change within a moment.
 
-A changed configuration file is taken at once, or at SIGHUP; one that is wrong is
+A changed configuration file is taken within a second, or at SIGHUP; one that is wrong is
 logged and changes nothing. Token and certificates are read anew by themselves, and
 rendered files that somebody else changed are put right. systemd(1) is told when the
 last good files are there, what the agent does, and that it is not stuck: in its unit,
@@ -35,26 +35,28 @@ Type=notify-reload, or notify where that is not known, and WatchdogSec= if you l
 	f.Duration("min-backoff", 500*time.Millisecond, "least `time` before a failed request is repeated")
 	f.Duration("max-backoff", time.Minute, "most `time` before a failed request is repeated")
 	f.Duration("audit", 10*time.Minute, "`time` between checks of the rendered files when nothing changes")
-	f.Duration("settle", 0, "least `time` between two renders; in any case half as long as the last one took, 5s at most")
+	f.Duration("settle", 0, "least `time` between two renders, for which a lock waits, too; in any case half as long as the last one took, 5s at most")
 	return cmd
 }
 
 // stay runs the agent until the command's context ends, anew after each change of
 // the configuration.
 func stay(cmd *cobra.Command) error {
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	// Before the file is read, so that no edit goes unseen.
+	edits, unseen := syncer.Watch(ctx, configFile(cmd))
+	edited := calm(ctx, edits, editPause)
 	a, err := assemble(cmd, false)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(cmd.Context())
-	defer cancel()
+	if unseen != nil {
+		a.log.Debug("a changed configuration will be noticed within a minute", "error", unseen)
+	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	edited, err := syncer.Watch(ctx, configFile(cmd))
-	if err != nil {
-		a.log.Debug("a changed configuration will be noticed within a minute", "error", err)
-	}
 	manager := newManager(ctx, a.log)
 	defer manager.stopping()
 	for {
@@ -87,6 +89,7 @@ func stay(cmd *cobra.Command) error {
 		}
 		a.client.Close()
 		a = next
+		manager.begins()
 		a.log.Info("runs with a new configuration")
 	}
 }
