@@ -46,6 +46,7 @@ func newGuest(t *testing.T, flags ...string) *guest {
 	}
 	g := &guest{rig: newRig(t, flags...), mounts: newMounts(t)}
 	g.etc = filepath.Join(g.dir, "etc")
+	g.agent.Flags = append(g.agent.Flags, "--index=true") // its module-config is the machine's
 	libs := filepath.Join(g.dir, "lib")
 	g.module = filepath.Join(libs, "libnss_pwb.so.2")
 	live := filepath.Join(libs, "nss-live")

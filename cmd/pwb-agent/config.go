@@ -29,8 +29,9 @@ type config struct {
 	GroupFile   string `mapstructure:"local-group-file"`
 	ShadowGroup string `mapstructure:"shadow-group"`
 
-	Index           bool `mapstructure:"index"`
-	KeepGenerations int  `mapstructure:"keep-generations"`
+	Index           string `mapstructure:"index"`
+	ModuleConfig    string `mapstructure:"module-config"`
+	KeepGenerations int    `mapstructure:"keep-generations"`
 
 	MinID        uint32   `mapstructure:"min-id"`
 	MaxID        uint32   `mapstructure:"max-id"`
@@ -86,7 +87,8 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("local-passwd-file", "/etc/passwd", "the node's own passwd `file`; its names and uids are never rendered for others")
 	f.String("local-group-file", "/etc/group", "the node's own group `file`; its names and gids are never rendered for others")
 	f.String("shadow-group", "shadow", "local `group` that may read the shadow file, where there is one")
-	f.Bool("index", true, "write roster.idx and shadow.idx into state-dir too, from which the NSS module pwb answers at once however many accounts there are; false removes them")
+	f.String("index", indexAuto, "write roster.idx and shadow.idx into state-dir too, from which the NSS module pwb answers at once however many accounts there are: true, false, which removes them, or auto: true where module-config is")
+	f.String("module-config", "/etc/rstudio/workbench-nss.conf", "configuration `file` of the NSS module, which does nothing without it")
 	f.Int("keep-generations", 5, "`number` of former renderings that stay, for rollback, and besides them the last of each of three days; 0 for none")
 	policyFlags(f, policy)
 	f.StringSlice("allow-names", nil, "protected `names` that are rendered all the same, such as docker")

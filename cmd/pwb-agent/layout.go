@@ -4,12 +4,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"pwb/altfiles"
 )
 
-// layoutAuto is the layout that suits the system.
-const layoutAuto = "auto"
+const (
+	// layoutAuto is the layout that suits the system.
+	layoutAuto = "auto"
+	// indexAuto has the indexes written where the module is in use.
+	indexAuto = "auto"
+)
 
 // settle puts the root in front of what lies in it, and chooses the layout and
 // its directory where the configuration leaves that open.
@@ -34,11 +39,28 @@ func (cfg *config) settle() error {
 	if cfg.Dir == "" {
 		cfg.Dir = altfiles.Layout(cfg.Layout).DefaultDir()
 	}
-	for _, path := range []*string{&cfg.Dir, &cfg.StateDir, &cfg.PasswdFile, &cfg.GroupFile} {
+	for _, path := range []*string{&cfg.Dir, &cfg.StateDir, &cfg.PasswdFile, &cfg.GroupFile, &cfg.ModuleConfig} {
 		*path = cfg.within(*path)
 	}
+	return cfg.settleIndex()
+}
+
+// settleIndex makes true or false of index.
+func (cfg *config) settleIndex() error {
+	write, err := strconv.ParseBool(cfg.Index)
+	switch {
+	case cfg.Index == indexAuto:
+		_, err = os.Stat(cfg.ModuleConfig)
+		write = err == nil
+	case err != nil:
+		return fmt.Errorf("index %q is not true, false or %s", cfg.Index, indexAuto)
+	}
+	cfg.Index = strconv.FormatBool(write)
 	return nil
 }
+
+// index reports whether the lookup indexes are written.
+func (cfg *config) index() bool { return cfg.Index == "true" }
 
 // within is a path in the root.
 func (cfg *config) within(path string) string {

@@ -151,7 +151,7 @@ func newRenderer(cfg *config) (*altfiles.Renderer, error) {
 		ShadowGroup: cfg.ShadowGroup,
 		Policy:      cfg.policy(),
 
-		Index:           cfg.Index,
+		Index:           cfg.index(),
 		KeepGenerations: cfg.KeepGenerations,
 	})
 	if err != nil {
