@@ -31,9 +31,10 @@ static bool possible(struct pwb_want *want)
 {
 	if (want->name && !pwb_name_possible(want->name, &want->name_length))
 		return false;
-	/* Users of the system are nobody of ours. */
+	/* Users of the system are nobody of ours. "getent initgroups" does not know
+	 * the primary group, and says -1. */
 	if (want->db == PWB_INITGROUPS)
-		return pwb_uid_possible(want->to.gids->primary);
+		return pwb_uid_possible(want->to.gids->primary) || want->to.gids->primary == (gid_t)-1;
 	if (!want->name)
 		return want->db == PWB_GROUP ? pwb_gid_possible(want->id) : pwb_uid_possible(want->id);
 	return true;
