@@ -55,8 +55,10 @@ bench:
 bench-million:
 	go test ./cmd/e2e -run '^$$' -bench Million -benchtime 1x -timeout 30m
 
-# Fuzzes each target for FUZZTIME, one after the other.
+# Fuzzes each target for FUZZTIME, one after the other, and the NSS module's C with
+# PWB_FUZZ damaged files and answers.
 FUZZTIME ?= 1m
+PWB_FUZZ ?= 3000000
 fuzz:
 	@for pkg in $$(go list ./...); do \
 		for target in $$(go test $$pkg -list '^Fuzz' | grep ^Fuzz); do \
@@ -64,6 +66,7 @@ fuzz:
 			go test $$pkg -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) || exit 1; \
 		done; \
 	done
+	PWB_FUZZ=$(PWB_FUZZ) PWB_FUZZ_SEED=$$$$ go test ./cmd/libnss_pwb -run BreaksAReader -v -timeout 1h
 
 clean:
 	rm -rf bin run
