@@ -62,7 +62,7 @@ func TestTheHelperHasNothingOfItsHost(t *testing.T) {
 	// The shell itself sets PWD and the like: the kernel's list is what it was given.
 	n.helper(t, fmt.Sprintf(`ls -l /proc/self/fd > %[1]s
 tr '\0' ' ' < /proc/$$/environ > %[1]s.environ
-grep -E '^(SigBlk|SigIgn|SigCgt)' /proc/$$/status >> %[1]s
+grep -E '^(SigBlk|SigIgn|SigCgt)' /proc/self/status >> %[1]s
 readlink /proc/$$/cwd >> %[1]s
 echo notfound`, seen))
 	t.Setenv("HTTP_PROXY", "http://attacker.example")
