@@ -54,14 +54,16 @@ setup:
 # runs it, it is measured beside.
 bench:
 	go test ./cmd/e2e -run '^$$' -bench . -skip Million -benchtime 3s -timeout 30m
-	go test ./scimserver/... ./syncer ./altfiles -run '^$$' -bench . -timeout 30m
+	go test ./scimserver/... ./syncer ./altfiles ./cmd/libnss_pwb -run '^$$' -bench . -timeout 30m
 
 # The same of a sync at a million users, which takes four minutes.
 bench-million:
 	go test ./cmd/e2e -run '^$$' -bench Million -benchtime 1x -timeout 30m
 
-# Fuzzes each target for FUZZTIME, one after the other.
+# Fuzzes each target for FUZZTIME, one after the other, and the NSS module's C with
+# PWB_FUZZ damaged files and answers.
 FUZZTIME ?= 1m
+PWB_FUZZ ?= 3000000
 fuzz:
 	@for pkg in $$(go list ./...); do \
 		for target in $$(go test $$pkg -list '^Fuzz' | grep ^Fuzz); do \
@@ -69,6 +71,7 @@ fuzz:
 			go test $$pkg -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) || exit 1; \
 		done; \
 	done
+	PWB_FUZZ=$(PWB_FUZZ) PWB_FUZZ_SEED=$$$$ go test ./cmd/libnss_pwb -run BreaksAReader -v -timeout 1h
 
 clean:
 	rm -rf bin run

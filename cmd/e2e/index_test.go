@@ -46,6 +46,7 @@ func openToOthers(t *testing.T, dir string) (open []string) {
 func TestTheIndexShowsWhatTheFilesShow(t *testing.T) {
 	t.Parallel()
 	r, ids := policyRig(t)
+	r.agent.Flags = append(r.agent.Flags, "--index=true")
 	check := func(when string) {
 		t.Helper()
 		if got, want := openToOthers(t, r.agent.StateDir), []string{". 0711", altfiles.RosterIndex + " 0644"}; !slices.Equal(got, want) {

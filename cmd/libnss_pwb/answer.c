@@ -31,9 +31,10 @@ static bool possible(struct pwb_want *want)
 {
 	if (want->name && !pwb_name_possible(want->name, &want->name_length))
 		return false;
-	/* Users of the system are nobody of ours. */
-	if (want->db == PWB_INITGROUPS) /* getent(1) does not know a primary group */
-		return want->to.gids->primary == (gid_t)-1 || pwb_uid_possible(want->to.gids->primary);
+	/* Users of the system are nobody of ours. "getent initgroups" does not know
+	 * the primary group, and says -1. */
+	if (want->db == PWB_INITGROUPS)
+		return pwb_uid_possible(want->to.gids->primary) || want->to.gids->primary == (gid_t)-1;
 	if (!want->name)
 		return want->db == PWB_GROUP ? pwb_gid_possible(want->id) : pwb_uid_possible(want->id);
 	return true;

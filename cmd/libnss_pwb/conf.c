@@ -98,7 +98,7 @@ bool pwb_conf_read(struct pwb_conf *conf, const char *path)
 	char buffer[LINE_BYTES];
 	size_t have = 0, total = 0;
 	bool skip = false; /* the rest of a line that is too long */
-	while (ok && total < FILE_BYTES) {
+	while (ok && total < FILE_BYTES && total < (uint64_t)st.st_size) {
 		ssize_t got = read(fd, buffer + have, sizeof buffer - have);
 		if (got < 0 && errno == EINTR)
 			continue;

@@ -161,19 +161,21 @@ var namespaces = sync.OnceValue(func() error {
 
 // command runs a program that loads the module on the node, with the node's etc in
 // place of /etc. Where no namespaces can be had, the same C is built with the
-// configuration's path compiled in. $LIB in args is the module.
+// configuration's path compiled in; $LIB in args is the module.
 func (n *node) command(t testing.TB, ctx context.Context, args ...string) *exec.Cmd {
 	t.Helper()
 	lib := ""
 	if namespaces() == nil {
 		lib = library(t)
 	} else {
-		lib = n.path("libnss_pwb.so.2")
-		if _, err := os.Stat(lib); err != nil {
-			if out, err := compile(t, lib, "-shared", "-fPIC", "-O2", "-fvisibility=hidden",
-				fmt.Sprintf("-DPWB_CONF=%q", n.path("etc", "rstudio", "workbench-nss.conf"))).CombinedOutput(); err != nil {
-				t.Fatalf("gcc: %v\n%s", err, out)
-			}
+		// A link of one name to the node's file; no two tests run at once.
+		conf := filepath.Join(once.dir, "conf")
+		lib = made(t, "plain.so", func(to string) *exec.Cmd {
+			return compile(t, to, "-shared", "-fPIC", "-O2", "-fvisibility=hidden", fmt.Sprintf("-DPWB_CONF=%q", conf))
+		})
+		os.Remove(conf)
+		if err := os.Symlink(n.path("etc", "rstudio", "workbench-nss.conf"), conf); err != nil {
+			t.Fatal(err)
 		}
 	}
 	for i := range args {

@@ -157,7 +157,7 @@ static struct guest look(void)
 }
 
 /* Dies if the module left anything in its host. */
-static void behaved(const struct guest *before, const char *after)
+__attribute__((unused)) static void behaved(const struct guest *before, const char *after)
 {
 	struct guest now = look();
 	if (now.descriptors != before->descriptors)
@@ -174,7 +174,7 @@ static void behaved(const struct guest *before, const char *after)
 		die("%s left a child", after);
 }
 
-static long long nanoseconds(void)
+__attribute__((unused)) static long long nanoseconds(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
