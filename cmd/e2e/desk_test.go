@@ -203,7 +203,7 @@ func TestAStormOfMissesMakesFewPassesAtTheServer(t *testing.T) {
 		defer func() { _ = recover() }() // the agent gives requests up
 		forward.ServeHTTP(w, q)
 	}))
-	defer proxy.Close()
+	t.Cleanup(proxy.Close) // when the agent has ended
 	r.agent.Server = proxy.URL
 	r.daemonize(t)
 	r.untilState(t, "current", func(s stateFile, there bool) bool { return there && s.flags == reached|current })
