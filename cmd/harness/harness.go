@@ -163,7 +163,7 @@ type Agent struct {
 func (a Agent) HooksDir() string { return filepath.Join(filepath.Dir(a.StateDir), "hooks.d") }
 
 // RunDir is where an agent that stays answers the NSS module.
-func (a Agent) RunDir() string { return filepath.Join(filepath.Dir(a.StateDir), "run") }
+func (a Agent) RunDir() string { return a.StateDir + "-run" }
 
 // Command is pwb-agent with the agent's flags.
 func (a Agent) Command(ctx context.Context, sub string, flags ...string) *exec.Cmd {

@@ -53,8 +53,6 @@ type place struct {
 	passes atomic.Int32
 	// during is called in each pass.
 	during func(context.Context) error
-
-	mu sync.Mutex // over the files
 }
 
 func newPlace(t testing.TB) *place {
