@@ -22,8 +22,8 @@ import (
 
 	"github.com/go-resty/resty/v2"
 
-	"pwb/credential"
 	"pwb/roster"
+	"pwb/syncer/credential"
 )
 
 // ClientConfig says which server a Client asks, and how patiently. A zero limit

@@ -10,7 +10,7 @@ import (
 	"net/url"
 	"time"
 
-	"pwb/credential"
+	"pwb/syncer/credential"
 )
 
 // request is what requests differ in.

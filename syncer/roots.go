@@ -7,7 +7,7 @@ import (
 
 	"github.com/go-resty/resty/v2"
 
-	"pwb/credential"
+	"pwb/syncer/credential"
 )
 
 // bundles are the system's, but in tests.

@@ -49,7 +49,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		reason string
 	}{
 		{"pwb/roster", nil, "the leaf that all share"},
-		{"pwb/credential", nil, "agent and lookups share it"},
+		{"pwb/syncer/credential", nil, "agent and lookups share it"},
 		{"pwb/scimserver/scim", nil, "the protocol, pure functions"},
 		{"pwb/scimserver/scim/difftest", nil, "its tests alone know the protocol, and what they compare it with is no Go"},
 		{"pwb/scimserver/ledger", []string{"pwb/roster"}, "names and numbers know neither protocol nor store"},
@@ -57,7 +57,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		{"pwb/scimserver/sqlite", []string{"pwb/roster", "pwb/scimserver", "pwb/scimserver/ledger"}, "a store knows the interface it fills"},
 		{"pwb/scimserver/storetest", []string{"pwb/roster", "pwb/scimserver", "pwb/scimserver/ledger"}, "the suite of every store"},
 		{"pwb/scimserver", []string{"pwb/roster", "pwb/scimserver/scim", "pwb/scimserver/ledger"}, "the server knows no store and no agent"},
-		{"pwb/syncer", []string{"pwb/roster", "pwb/credential"}, "it meets the server on the wire and the files through its Sink"},
+		{"pwb/syncer", []string{"pwb/roster", "pwb/syncer/credential"}, "it meets the server on the wire and the files through its Sink"},
 		{"pwb/altfiles", []string{"pwb/roster"}, "it renders whatever roster it is handed"},
 		{"pwb/pam", []string{"pwb/roster"}, "it decides from local files"},
 	}

@@ -6,6 +6,7 @@ import (
 
 	"pwb/altfiles"
 	"pwb/cmd/pwb-agent/answer"
+	"pwb/roster"
 	"pwb/syncer"
 )
 
@@ -32,14 +33,13 @@ func (a *agent) open(m *manager) (s *syncer.Syncer, closeDesk func(), err error)
 	if a.cfg.RunDir == "" || a.cfg.Root != "" { // in an image nobody asks
 		return s, func() {}, nil
 	}
-	files := answer.NewFiles(a.cfg.Dir, suffixOf(altfiles.Layout(a.cfg.Layout)))
 	desk, err = answer.Open(answer.Config{
 		Dir:     a.cfg.RunDir,
-		Lookup:  func() (answer.Lookup, func() error, error) { return files, func() error { return nil }, nil },
+		Lookup:  a.lookup,
 		Refresh: s.Refresh,
 		Settled: func(err error) bool { return errors.Is(err, syncer.ErrFuse) || errors.Is(err, syncer.ErrPinned) },
 		Wait:    a.cfg.Wait,
-		Index:   filepath.Join(a.cfg.StateDir, "roster.idx"),
+		Index:   filepath.Join(a.cfg.StateDir, altfiles.RosterIndex),
 		Log:     a.log,
 	})
 	if err != nil {
@@ -47,6 +47,35 @@ func (a *agent) open(m *manager) (s *syncer.Syncer, closeDesk func(), err error)
 		return s, func() {}, nil
 	}
 	return s, desk.Close, nil
+}
+
+// lookup opens what answers: the lookup index, or the files where there is none, or
+// none that can be read.
+func (a *agent) lookup() (answer.Lookup, func() error, error) {
+	if a.cfg.index() {
+		x, err := altfiles.OpenIndex(filepath.Join(a.cfg.StateDir, altfiles.RosterIndex))
+		if err == nil {
+			return indexes{x, filepath.Join(a.cfg.StateDir, altfiles.ShadowIndex)}, x.Close, nil
+		}
+		a.log.Debug("lookups read the files from their beginning, since the index cannot be read", "error", err)
+	}
+	files := answer.NewFiles(a.cfg.Dir, suffixOf(altfiles.Layout(a.cfg.Layout)))
+	return files, func() error { return nil }, nil
+}
+
+// indexes are the two lookup indexes. That of shadow is opened for who asks it.
+type indexes struct {
+	*altfiles.Index
+	shadow string
+}
+
+func (x indexes) Shadow(name string) (s roster.Shadow, found bool, err error) {
+	i, err := altfiles.OpenIndex(x.shadow)
+	if err != nil {
+		return s, false, err
+	}
+	defer func() { err = errors.Join(err, i.Close()) }()
+	return i.Shadow(name)
 }
 
 // suffixOf is what the names of a layout's files end with.

@@ -14,7 +14,7 @@ import (
 	"syscall"
 
 	"pwb/cmd/libnss_pwb/question"
-	"pwb/credential"
+	"pwb/syncer/credential"
 )
 
 // maxAnswer is the most bytes of a line, its newline included: what the server

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"pwb/credential"
+	"pwb/syncer/credential"
 )
 
 // conf is workbench-nss.conf as far as nss-live needs it.
