@@ -42,12 +42,14 @@ static void set_mask(uint64_t mask, uint64_t *old)
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, old, sizeof mask);
 }
 
-/* Handlers are the host's code, and run on the host's memory: none may. */
+/* Handlers are the host's code, and run on the host's memory: none may. By system
+ * call, since glibc's sigaction(3) leaves its own two signals as they are; what the
+ * kernel reads is all zero whatever its order: SIG_DFL, no flags, no mask. */
 static void default_signals(void)
 {
-	struct sigaction dfl = {.sa_handler = SIG_DFL};
+	const uint64_t dfl[8] = {0};
 	for (int s = 1; s < NSIG; s++)
-		sigaction(s, &dfl, NULL);
+		syscall(SYS_rt_sigaction, s, dfl, NULL, sizeof(uint64_t));
 }
 
 /* The helper's process until its program begins. System calls alone: setresuid(3)
