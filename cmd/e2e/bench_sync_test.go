@@ -51,6 +51,10 @@ func BenchmarkSync(b *testing.B) {
 		b.Run("one-deleted/nsscache", func(b *testing.B) { other.run(b, "one-deleted") })
 	}
 	b.Run("file-lost/pwb-agent", func(b *testing.B) { s.run(b, "file-lost") })
+	s.agent.Flags = append(s.agent.Flags, "--index=true")
+	for _, scene := range []string{"full", "one-new", "no-change"} {
+		b.Run(scene+"/pwb-agent-with-index", func(b *testing.B) { s.run(b, scene) })
+	}
 }
 
 // BenchmarkSyncMillion is BenchmarkSync at a million users. It takes minutes, most
