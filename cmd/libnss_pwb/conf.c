@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { LINE_BYTES = 512, FILE_BYTES = 64 << 10 };
@@ -81,7 +82,9 @@ static void parse_line(struct pwb_conf *conf, const char *line, size_t n)
  * that root runs. */
 bool pwb_conf_read(struct pwb_conf *conf, const char *path)
 {
-	conf->enumerate = false;
+	if (pwb_kept(path, conf))
+		return true;
+	memset(conf, 0, sizeof *conf);
 	conf->timeout = 2000;
 	strcpy(conf->state_dir, "/var/lib/pwb");
 	strcpy(conf->state_path, "/run/pwb/state");
@@ -93,7 +96,8 @@ bool pwb_conf_read(struct pwb_conf *conf, const char *path)
 	if (fd < 0)
 		return false;
 	struct stat st;
-	bool ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & S_IWOTH);
+	struct timespec now;
+	bool ok = clock_gettime(CLOCK_REALTIME, &now) == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & S_IWOTH);
 
 	char buffer[LINE_BYTES];
 	size_t have = 0, total = 0;
@@ -125,5 +129,7 @@ bool pwb_conf_read(struct pwb_conf *conf, const char *path)
 	if (ok && have > 0 && !skip)
 		parse_line(conf, buffer, have);
 	pwb_close(fd);
+	if (ok)
+		pwb_keep(&st, &now, conf);
 	return ok;
 }

@@ -143,6 +143,40 @@ func TestTheHostFindsUsersAndGroupsByGetent(t *testing.T) {
 	}
 }
 
+func TestLoginLetsUsersOfTheIndexIn(t *testing.T) {
+	if err := namespaces(); err != nil {
+		t.Skip(err)
+	}
+	for _, tool := range []string{"login", "script"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%s is not installed", tool)
+		}
+	}
+	n := newNode(t)
+	n.publish(t, sample())
+	n.configure(t, "timeout = 20000")
+	n.helper(t, n.answering())
+	for _, kind := range []string{"auth", "account", "session"} {
+		for _, service := range []string{"login", "other"} {
+			path := n.path("etc", "pam.d", service)
+			before, _ := os.ReadFile(path)
+			write(t, path, append(before, kind+" required pam_permit.so\n"...), 0o644)
+		}
+	}
+	write(t, n.path("etc", "login.defs"), []byte("DEFAULT_HOME yes\n"), 0o644)
+	lib := filepath.Dir(library(t))
+	for who, want := range map[string]string{
+		"ada":  "uid=5001 gid=5001 groups=5001,998,6000,6001",
+		"lisa": "uid=5050 gid=5050 groups=5050,5051,6000", // of nss-live
+	} {
+		// login(1) passes no LD_LIBRARY_PATH on, so that the shell knows numbers alone.
+		out, err := n.run(t, "id\nexit\n", "env", "LD_LIBRARY_PATH="+lib, "script", "-qec", "login -f "+who, "/dev/null")
+		if err != nil || !strings.Contains(out, want) {
+			t.Errorf("%s: %v\n%s", who, err, out)
+		}
+	}
+}
+
 func TestValgrindFindsNothing(t *testing.T) {
 	if _, err := exec.LookPath("valgrind"); err != nil {
 		t.Skip("valgrind is not installed: apt-get install valgrind")

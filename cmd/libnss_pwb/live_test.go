@@ -186,3 +186,47 @@ func TestAHostThatMayNotCloneIsToldSo(t *testing.T) {
 	n.helper(t, n.answering())
 	n.expect(t, "noclone", "", "pwnam lisa 1024", "UNAVAIL EBADMSG", "pwnam lisa 1024", "UNAVAIL EAGAIN")
 }
+
+func TestAHostThatMayHaveNoMoreProcessesIsToldSo(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become a user who has no other process")
+	}
+	n := newNode(t)
+	n.publish(t, sample())
+	n.configure(t, "timeout = 20000")
+	n.helper(t, n.answering())
+	n.expect(t, "uid 64000", "", "pwnam lisa 1024", "SUCCESS "+lisa)
+	n.expect(t, "uid 64000", "", "processes 1", "", "pwnam ada 1024", adaLine, "pwnam lisa 1024", "UNAVAIL EBADMSG", "pwuid 5001 1024", adaLine)
+	// An agent needs no process of the host's.
+	n.listen(t, says(found(lisa)))
+	n.expect(t, "uid 64000", "", "processes 1", "", "pwnam lisa 1024", "SUCCESS "+lisa)
+}
+
+func TestTimersOfTheHostGoOnDuringAQuery(t *testing.T) {
+	n := newNode(t)
+	n.publish(t, sample())
+	n.configure(t, "timeout = 20000")
+	n.helper(t, n.answering())
+	pairs := []string{"timers 1000", ""}
+	for range 20 {
+		pairs = append(pairs, "pwnam lisa 1024", "SUCCESS "+lisa, "initgroups lisa 5050 0", "SUCCESS 5051 6000", "pwnam nobodyhere 1024", "NOTFOUND ENOENT",
+			"pwnam ada 1024", adaLine)
+	}
+	n.expect(t, append(pairs, "ticking", "both")...)
+	n.listen(t, says(found(lisa)))
+	n.expect(t, "timers 1000", "", "pwnam lisa 1024", "SUCCESS "+lisa, "pwuid 5050 1024", "SUCCESS "+lisa, "ticking", "both")
+}
+
+func TestThreadsAndTheirChildrenQueryAtOnce(t *testing.T) {
+	n := newNode(t)
+	n.configure(t, "timeout = 20000")
+	n.helper(t, n.answering())
+	out, err := n.run(t, "", program(t, "hammer"), "$LIB", "10", "live")
+	if err != nil || out != "1 threads\n" {
+		t.Errorf("%s%v", out, err)
+	}
+	b, err := os.ReadFile(n.path("asked"))
+	if want := 8 * (10 + 1) * 3; err != nil || strings.Count(string(b), "\n") != want {
+		t.Errorf("asked %d times, %v; want %d", strings.Count(string(b), "\n"), err, want)
+	}
+}

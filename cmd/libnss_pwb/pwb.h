@@ -1,5 +1,5 @@
 /* What the parts of libnss_pwb share. Nothing here is kept between two calls
- * but some atomic numbers (answer.c, enumerate.c): no descriptor, no map, no lock. */
+ * but atomic words (answer.c, cache.c, enumerate.c): no descriptor, no map, no lock. */
 #ifndef PWB_H
 #define PWB_H
 
@@ -73,6 +73,12 @@ struct pwb_conf {
 	char live_path[PWB_PATH_MAX];
 };
 bool pwb_conf_read(struct pwb_conf *conf, const char *path);
+
+/* cache.c */
+struct stat;
+struct timespec;
+bool pwb_kept(const char *path, struct pwb_conf *conf);
+void pwb_keep(const struct stat *st, const struct timespec *now, const struct pwb_conf *conf);
 
 /* file.c */
 int pwb_open(const char *path, int flags);

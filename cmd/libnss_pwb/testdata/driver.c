@@ -12,12 +12,13 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/time.h>
 
 enum { SENTINEL = 12345, UNTOUCHED = 777, BIG = 32 << 20 };
 
 static char *memory;
 static FILE *out;
-static volatile sig_atomic_t children, alarms;
+static volatile sig_atomic_t children, alarms, profiles;
 
 static const char *status_name(enum nss_status s)
 {
@@ -241,6 +242,7 @@ static void bench(const char *op, const char *key, long count)
 
 static void on_child(int s) { (void)s; children++; }
 static void on_alarm(int s) { (void)s; alarms++; }
+static void on_profile(int s) { (void)s; profiles++; }
 
 static void forbid_clone(void)
 {
@@ -285,6 +287,22 @@ static int change(const char *op, const char *key, long n)
 			die("timer_create: %s", strerror(errno));
 		struct itimerspec t = {{0, 1000000000 / n}, {0, 1000000000 / n}};
 		timer_settime(timer, 0, &t, NULL);
+	} else if (!strcmp(op, "timers")) { /* setitimer(2), each n microseconds */
+		struct sigaction a = {.sa_handler = on_alarm}, p = {.sa_handler = on_profile};
+		sigaction(SIGALRM, &a, NULL);
+		sigaction(SIGPROF, &p, NULL);
+		struct itimerval t = {{0, n}, {0, n}};
+		if (setitimer(ITIMER_REAL, &t, NULL) || setitimer(ITIMER_PROF, &t, NULL))
+			die("setitimer: %s", strerror(errno));
+	} else if (!strcmp(op, "ticking")) { /* both handlers are still called */
+		int a = alarms, p = profiles;
+		while (alarms == a || profiles == p)
+			;
+		fprintf(out, "both\n");
+	} else if (!strcmp(op, "processes")) { /* of this user: no more than n */
+		struct rlimit l = {(rlim_t)n, (rlim_t)n};
+		if (setrlimit(RLIMIT_NPROC, &l))
+			die("setrlimit: %s", strerror(errno));
 	} else if (!strcmp(op, "noclone")) {
 		forbid_clone();
 	} else if (!strcmp(op, "elapsed")) {

@@ -54,7 +54,7 @@ static void *symbol(const char *name)
 	return p;
 }
 
-static void load(const char *path)
+__attribute__((unused)) static void load(const char *path)
 {
 	if (!(module.handle = dlopen(path, RTLD_NOW)))
 		die("%s", dlerror());
