@@ -167,17 +167,11 @@ const (
 // ours is in the way (*ForeignError), and when the rendered files do not pass
 // their own check, which would be a defect of this package.
 func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) {
-	if err := r.Preflight(); err != nil {
-		return nil, err
-	}
-	d, err := openDir(r.cfg.Dir)
+	d, err := r.openTarget()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	if err := r.checkApart(d); err != nil {
-		return nil, err
-	}
 	m, err := r.manifest()
 	if err != nil {
 		return nil, err
@@ -188,16 +182,11 @@ func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) 
 	}
 	for _, f := range r.cfg.Layout.files() {
 		f.gone = !r.rules.shadow && (f.kind == shadowName || f.index == shadowName)
-		if f.gone && m.record(d.path, f.name) == (record{}) {
-			continue // whosever it is, it is no business of ours
-		}
-		if f.was, err = d.inspect(f.name); err != nil {
+		if ours, err := f.look(d, m); err != nil {
 			return nil, err
+		} else if !ours {
+			continue
 		}
-		if err := m.checkOurs(d, f.name, f.was); err != nil {
-			return nil, err
-		}
-		f.had = m.record(d.path, f.name)
 		p.files = append(p.files, f)
 	}
 	local, err := readLocal(r.cfg.PasswdFile, r.cfg.GroupFile)
@@ -236,6 +225,35 @@ func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) 
 	}
 	p.effect.Quarantined, p.effect.LeftOut = o.quarantined, o.left.Total()
 	return p, nil
+}
+
+// openTarget opens the directory of the files, where we may write. Plans begin so.
+func (r *Renderer) openTarget() (*dir, error) {
+	if err := r.Preflight(); err != nil {
+		return nil, err
+	}
+	d, err := openDir(r.cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.checkApart(d); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// look takes the file as it is, and what the manifest says of it. It reports false
+// for one that shall not exist and was never ours: whosever that is, it is no
+// business of ours.
+func (f *plannedFile) look(d *dir, m *manifest) (ours bool, err error) {
+	f.had = m.record(d.path, f.name)
+	if f.gone && f.had == (record{}) {
+		return false, nil
+	}
+	if f.was, err = d.inspect(f.name); err != nil {
+		return false, err
+	}
+	return true, m.checkOurs(d, f.name, f.was)
 }
 
 // guess is how large a file will be about, if it is about what it was.

@@ -18,17 +18,11 @@ import (
 // anything to write, when they do not pass the check that every rendering passes,
 // by the policy and local files of today.
 func (r *Renderer) PlanGeneration(number int64) (_ *Plan, err error) {
-	if err := r.Preflight(); err != nil {
-		return nil, err
-	}
-	d, err := openDir(r.cfg.Dir)
+	d, err := r.openTarget()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	if err := r.checkApart(d); err != nil {
-		return nil, err
-	}
 	state, m, g, err := r.find(d, number)
 	if err != nil {
 		return nil, err
@@ -44,16 +38,12 @@ func (r *Renderer) PlanGeneration(number int64) (_ *Plan, err error) {
 			names[f.kind] = f.name
 		}
 		c, ok := g.Files[names[f.kind+f.index]]
-		if f.gone = !ok; f.gone && m.record(d.path, f.name) == (record{}) {
-			continue // whosever it is, it is no business of ours
-		}
-		if f.was, err = d.inspect(f.name); err != nil {
+		f.gone = !ok
+		if ours, err := f.look(d, m); err != nil {
 			return nil, err
+		} else if !ours {
+			continue
 		}
-		if err := m.checkOurs(d, f.name, f.was); err != nil {
-			return nil, err
-		}
-		f.had = m.record(d.path, f.name)
 		if f.kind != "" && ok {
 			if f.data, err = g.data(d, state, f.name, c); err != nil {
 				return nil, err
