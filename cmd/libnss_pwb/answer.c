@@ -184,17 +184,20 @@ static struct answer find(struct pwb_want *want)
 	return ask(&conf, want, &l, deadline);
 }
 
-/* Answers what is wanted; the status goes to glibc and its reason to *errnop.
- * errnop is glibc's errno as a rule, which a success leaves as it was. */
-enum nss_status pwb_answer(struct pwb_want *want, int *errnop)
+/* Hands an answer over: the status goes to glibc and its reason to *errnop. errnop
+ * is glibc's errno as a rule, which a success leaves as it was. */
+static enum nss_status handed_over(struct answer (*from)(struct pwb_want *), struct pwb_want *want, int *errnop)
 {
 	int before = errno;
-	struct answer a = find(want);
+	struct answer a = from(want);
 	errno = before;
 	if (a.status != NSS_STATUS_SUCCESS)
 		*errnop = a.code;
 	return a.status;
 }
+
+/* Answers what is wanted. */
+enum nss_status pwb_answer(struct pwb_want *want, int *errnop) { return handed_over(find, want, errnop); }
 
 /* The next entry of an enumeration: of the index alone, and only where the
  * configuration says so; elsewhere the database looks empty. */
@@ -216,12 +219,4 @@ static struct answer next(struct pwb_want *want)
 	return meaning(r, want->db);
 }
 
-enum nss_status pwb_enumerate(struct pwb_want *want, int *errnop)
-{
-	int before = errno;
-	struct answer a = next(want);
-	errno = before;
-	if (a.status != NSS_STATUS_SUCCESS)
-		*errnop = a.code;
-	return a.status;
-}
+enum nss_status pwb_enumerate(struct pwb_want *want, int *errnop) { return handed_over(next, want, errnop); }
