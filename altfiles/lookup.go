@@ -108,7 +108,7 @@ func (h *indexHeader) encode() []byte {
 	}
 	b = le.AppendUint32(b, h.flags)
 	b = b[:indexHeaderSize]
-	le.PutUint64(b[16:], indexSum(b[24:]))
+	le.PutUint64(b[16:], IndexSum(b[24:]))
 	return b
 }
 
@@ -122,7 +122,7 @@ func decodeHeader(b []byte, size int64) (*indexHeader, error) {
 		return nil, corrupt("it does not begin with %s", indexMagic)
 	case le.Uint32(b[8:]) != indexVersion:
 		return nil, corrupt("it has version %d, and only %d is known", le.Uint32(b[8:]), indexVersion)
-	case le.Uint64(b[16:]) != indexSum(b[24:indexHeaderSize]):
+	case le.Uint64(b[16:]) != IndexSum(b[24:indexHeaderSize]):
 		return nil, corrupt("the sum of its header is wrong")
 	}
 	h := &indexHeader{
@@ -171,8 +171,9 @@ func (h *indexHeader) check(size int64) error {
 	return nil
 }
 
-// indexSum is the sum of bytes, 8 at a time: any change of one word changes it.
-func indexSum(b []byte) uint64 {
+// IndexSum is the sum of bytes, 8 at a time: any change of one word changes it. What
+// the NSS module reads besides an index has it, too.
+func IndexSum(b []byte) uint64 {
 	s := uint64(0xcbf29ce484222325)
 	for ; len(b) >= 8; b = b[8:] {
 		s = (s ^ binary.LittleEndian.Uint64(b)) * 0x9E3779B97F4A7C15

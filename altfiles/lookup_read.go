@@ -209,7 +209,7 @@ func (x *Index) record(at uint64, in span, kind uint16) ([]byte, error) {
 		b = rest
 	}
 	b = b[:n]
-	if binary.LittleEndian.Uint64(b) != indexSum(b[8:]) {
+	if binary.LittleEndian.Uint64(b) != IndexSum(b[8:]) {
 		return nil, corrupt("the sum of a record is wrong")
 	}
 	if binary.LittleEndian.Uint16(b[12:]) != kind {

@@ -306,7 +306,7 @@ func FuzzIndex(f *testing.F) {
 		if len(data) >= indexHeaderSize { // a right sum lets more be tried
 			header := slices.Clone(data)
 			binary.LittleEndian.PutUint64(header[24:], uint64(len(header)))
-			binary.LittleEndian.PutUint64(header[16:], indexSum(header[24:indexHeaderSize]))
+			binary.LittleEndian.PutUint64(header[16:], IndexSum(header[24:indexHeaderSize]))
 			if x, err := newIndex(bytes.NewReader(header), int64(len(header))); err == nil {
 				s.check(t, x, x, true)
 			}

@@ -96,7 +96,7 @@ func (w *recordWriter) end() {
 	}
 	b := w.buf[w.at:]
 	binary.LittleEndian.PutUint32(b[8:], uint32(len(b)))
-	binary.LittleEndian.PutUint64(b, indexSum(b[8:]))
+	binary.LittleEndian.PutUint64(b, IndexSum(b[8:]))
 	if len(w.buf) >= writeBlock {
 		w.flush()
 	}

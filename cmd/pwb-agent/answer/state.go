@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"pwb/altfiles"
 )
 
 // The state file, 64 bytes, little-endian:
@@ -127,7 +129,7 @@ func (s *state) write(now time.Duration) {
 	le.PutUint64(b[32:], uint64(s.answered))
 	le.PutUint64(b[40:], s.shown.generation)
 	le.PutUint64(b[48:], uint64(os.Getpid()))
-	le.PutUint64(b[16:], sum(b[24:]))
+	le.PutUint64(b[16:], altfiles.IndexSum(b[24:]))
 	err := replace(s.path, b)
 	if err != nil && !s.failed {
 		s.log.Warn("the NSS module cannot be told how the agent stands, and asks it each time", "error", err)
@@ -165,16 +167,6 @@ func replace(path string, data []byte) error {
 		_ = os.Remove(temp) // the error is told
 	}
 	return err
-}
-
-// sum is over words of 8 bytes.
-func sum(b []byte) uint64 {
-	s := uint64(0xcbf29ce484222325)
-	for ; len(b) >= 8; b = b[8:] {
-		s = (s ^ binary.LittleEndian.Uint64(b)) * 0x9E3779B97F4A7C15
-		s ^= s >> 29
-	}
-	return s
 }
 
 // generation reads that of a lookup index; 0 where there is none.

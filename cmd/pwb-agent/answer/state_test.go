@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pwb/altfiles"
 )
 
 // stateNow reads the state file.
@@ -19,7 +21,7 @@ func (p *place) stateNow() (b []byte, flags uint32, beat, answered time.Duration
 		p.t.Fatal(err)
 	}
 	le := binary.LittleEndian
-	if len(b) != 64 || string(b[:8]) != "PWBSTATE" || le.Uint32(b[8:]) != 1 || le.Uint64(b[16:]) != sum(b[24:]) || le.Uint64(b[48:]) != uint64(os.Getpid()) || le.Uint64(b[56:]) != 0 {
+	if len(b) != 64 || string(b[:8]) != "PWBSTATE" || le.Uint32(b[8:]) != 1 || le.Uint64(b[16:]) != altfiles.IndexSum(b[24:]) || le.Uint64(b[48:]) != uint64(os.Getpid()) || le.Uint64(b[56:]) != 0 {
 		p.t.Fatalf("the state file holds %x", b)
 	}
 	return b, le.Uint32(b[12:]), time.Duration(le.Uint64(b[24:])), time.Duration(le.Uint64(b[32:])), le.Uint64(b[40:])
