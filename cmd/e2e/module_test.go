@@ -20,6 +20,8 @@ type guest struct {
 	*mounts
 	module string // bin's libnss_pwb.so.2
 	etc    string // what is /etc in the namespace
+	// login is by an sshd of the node; nil before there is one.
+	login func(who string, key bool) (string, int)
 }
 
 // buildModule builds the module beside the other binaries, once.
@@ -180,6 +182,7 @@ var hosts = []host{
 	{"runuser", "runuser", []string{"runuser", "-u", "NAME", "--", "id", "-Gn"}, "NAME team", "", false},
 	{"su", "su", []string{"su", "NAME", "-s", "/bin/sh", "-c", "id -Gn"}, "NAME team", "", false},
 	{"sudo", "sudo", []string{"sudo", "-n", "-u", "NAME", "id", "-Gn"}, "NAME team", "", false},
+	{"login", "script", []string{"sh", "-c", `echo "id -Gn; exit" | script -qec "login -f $1" /dev/null`, "sh", "NAME"}, "NAME team", "Authentication failure", false},
 	{"setpriv", "setpriv", []string{"setpriv", "--reuid", "NAME", "--regid", "NAME", "--init-groups", "--inh-caps", "-all", "id", "-Gn"}, "NAME team", "", false},
 	{"python that forks", "/usr/bin/python3", []string{"/usr/bin/python3", "-c", forked, "NAME"}, "UID UID", "-1 -1", false},
 	{"python multiprocessing", "/usr/bin/python3", []string{"/usr/bin/python3", "-c", multi, "NAME"}, "UID UID", "-1 -1", false},
