@@ -83,12 +83,13 @@ func newGuest(t *testing.T, flags ...string) *guest {
 	return g
 }
 
-// configure writes workbench-nss.conf.
-func (g *guest) configure(t *testing.T, server string) {
+// configure writes workbench-nss.conf, with more lines than those that say where
+// everything is.
+func (g *guest) configure(t *testing.T, server string, more ...string) {
 	t.Helper()
 	runtime := filepath.Join(g.dir, "run")
-	g.write(t, "rstudio/workbench-nss.conf", fmt.Sprintf("server-address = %s\nstate-dir = %s\nsocket-path = %s/agent.sock\nstate-path = %s/state\nlive-path = %s/lib/nss-live\n",
-		server, g.agent.StateDir, runtime, runtime, g.dir))
+	g.write(t, "rstudio/workbench-nss.conf", fmt.Sprintf("server-address = %s\nstate-dir = %s\nsocket-path = %s/agent.sock\nstate-path = %s/state\nlive-path = %s/lib/nss-live\n%s\n",
+		server, g.agent.StateDir, runtime, runtime, g.dir, strings.Join(more, "\n")))
 }
 
 // write puts a file into the node's /etc.
