@@ -174,7 +174,7 @@ func (l *nssLine) add(s Sources) error {
 var own = []string{"files", "compat", "db"}
 
 // ours are the sources that setup adds.
-var ours = []string{"extrausers", "altfiles", moduleSource}
+var ours = []string{"extrausers", "altfiles", "cache", moduleSource}
 
 // remote are sources that ask others for what they do not know: pwb answers sooner.
 var remote = []string{"sss", "ldap", "winbind", "nis", "nisplus", "hesiod"}
