@@ -90,8 +90,9 @@ func (c *Config) planTokens(t *tree, p *Plan) error {
 		want string
 	}{{c.AdminToken, 0o077, "node-admin"}, {c.UserToken, 0o022, "node-user"}} {
 		st, _, err := t.look(token.path)
-		if err != nil {
-			return err
+		if err != nil { // a mounted secret is a link
+			p.say(PartModule, "the mode of %s is not looked at: %v", token.path, err)
+			continue
 		}
 		if !st.Exists {
 			p.say(PartModule, "%s, the %s token, is not there: pwb-agent enroll fetches it, or copy one there", token.path, token.want)
