@@ -9,14 +9,19 @@ import (
 	"pwb/roster"
 )
 
-// Account decides whether who has proven to be name may log in now. It fails with a
-// *Refusal for an account that is locked, expired or gone, and with another error,
+// Account decides whether who has proven to be name may log in now, and lets pass whom
+// the agent does not know, or with onlyOurs refuses them. It fails with a *Refusal for an account that is locked, expired or gone, and with another error,
 // which refuses too, where that cannot be told of an account that is the agent's.
 // Whatever the agent does, it decides from the files after Patience.
-func (n *Node) Account(ctx context.Context, name string) error {
+func (n *Node) Account(ctx context.Context, name string, onlyOurs bool) error {
 	p, ours, err := n.find(name)
-	if err != nil || !ours {
+	switch {
+	case err != nil:
 		return err
+	case !ours && onlyOurs:
+		return &Refusal{Why: "no account of pwb-agent's"}
+	case !ours:
+		return nil
 	}
 	if n.freshen(ctx, name) {
 		if p, ours, err = n.find(name); err != nil {
@@ -85,4 +90,14 @@ func (n *Node) shadow(name string) (roster.Shadow, error) {
 		return s, fmt.Errorf("look the shadow entry of %s up: %w", name, err)
 	}
 	return s, nil
+}
+
+// Departed reports whether an account is locked or has expired, as Account has it.
+func (n *Node) Departed(p roster.Passwd) (bool, error) {
+	var refusal *Refusal
+	err := n.judge(p)
+	if errors.As(err, &refusal) {
+		return true, nil
+	}
+	return false, err
 }
