@@ -108,7 +108,7 @@ var update = flag.Bool("update", false, "write the tables of keys into the READM
 // TestREADMEHasEveryKey holds its tables against what the programs say.
 func TestREADMEHasEveryKey(t *testing.T) {
 	t.Parallel()
-	for _, program := range []string{"pwb-server", "pwb-agent"} {
+	for _, program := range []string{"pwb-server", "pwb-agent", "pwb-pam"} {
 		want, err := exec.Command(filepath.Join(string(bin), program), "keys").Output()
 		if err != nil {
 			t.Fatalf("%s keys: %v", program, err)
