@@ -15,6 +15,9 @@ import (
 // project is where the documentation lies, seen from here.
 const project = "../.."
 
+// hookPage has the hook that a test calls.
+const hookPage = "README.md"
+
 // page reads a page, named from the project's directory.
 func page(t *testing.T, name string) string {
 	t.Helper()
@@ -103,4 +106,110 @@ func TestDocsTutorialRunsAsWritten(t *testing.T) {
 		}
 	}
 	onAMachine(t, "Difference-Engine-1", script)
+}
+
+// TestDocsHowTosRunAsWritten runs the blocks of each page that has any, each on a
+// machine of its own with a server and a node.
+func TestDocsHowTosRunAsWritten(t *testing.T) {
+	t.Parallel()
+	fleet, err := os.ReadFile("testdata/docs/fleet.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for name, text := range pages(t) {
+		script := walk(text)
+		if script == "" || !strings.HasPrefix(name, "docs/how-to/") {
+			continue
+		}
+		ran++
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".md"), func(t *testing.T) {
+			t.Parallel()
+			onAMachine(t, "Difference-Engine-1", string(fleet)+script)
+		})
+	}
+	if ran < 8 {
+		t.Errorf("%d pages have commands that run", ran)
+	}
+}
+
+// TestDocsSayWhichCommandsRun: a block of shell commands is run by a test, or says why
+// it cannot be.
+func TestDocsSayWhichCommandsRun(t *testing.T) {
+	t.Parallel()
+	blocks := 0
+	for name, text := range pages(t) {
+		open := false
+		for i, line := range strings.Split(text, "\n") {
+			info, ok := strings.CutPrefix(line, "```")
+			if !ok {
+				continue
+			}
+			if open = !open; !open {
+				continue
+			}
+			blocks++
+			lang, mark, _ := strings.Cut(info, " ")
+			switch {
+			case lang == "bash" || lang == "shell" || lang == "console":
+				t.Errorf("%s:%d: a block of commands is called sh here", name, i+1)
+			case lang != "sh", mark == "hook" && name == hookPage:
+			case mark == "walk" && (name == "README.md" || name == "docs/tutorial.md" || strings.HasPrefix(name, "docs/how-to/")):
+			case strings.HasPrefix(mark, "example (") && len(mark) > len("example (because)") && strings.HasSuffix(mark, ")"):
+			default:
+				t.Errorf("%s:%d: nobody runs this block: mark it sh walk, or sh example (and why it cannot be run)", name, i+1)
+			}
+		}
+		if open {
+			t.Errorf("%s has a block without an end", name)
+		}
+	}
+	if blocks < 60 {
+		t.Errorf("the pages have %d blocks", blocks)
+	}
+}
+
+// TestDocsLinksLeadSomewhere follows each link between files of the project.
+func TestDocsLinksLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	fence := regexp.MustCompile("(?sm)^```.*?^```")
+	headings := func(text string) map[string]bool {
+		found := map[string]bool{}
+		for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
+			found[anchor(m[1])] = true
+		}
+		return found
+	}
+	followed := 0
+	linked := map[string]bool{}
+	for name, text := range pages(t) {
+		for _, m := range link.FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			followed++
+			file, section, _ := strings.Cut(m[1], "#")
+			to := name
+			if file != "" {
+				to = filepath.Join(filepath.Dir(name), file)
+			}
+			linked[to] = true
+			data, err := os.ReadFile(filepath.Join(project, to))
+			switch {
+			case err != nil:
+				t.Errorf("%s links to %s: %v", name, m[1], err)
+			case section != "" && !headings(string(data))[section]:
+				t.Errorf("%s links to %s, and there is no such heading", name, m[1])
+			}
+		}
+	}
+	if followed < 60 {
+		t.Errorf("the pages have %d links", followed)
+	}
+	for name := range pages(t) {
+		if name != "README.md" && !linked[name] {
+			t.Errorf("no page links to %s", name)
+		}
+	}
 }
