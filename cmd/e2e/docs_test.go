@@ -16,7 +16,7 @@ import (
 const project = "../.."
 
 // hookPage has the hook that a test calls.
-const hookPage = "README.md"
+const hookPage = "docs/how-to/hooks.md"
 
 // page reads a page, named from the project's directory.
 func page(t *testing.T, name string) string {
