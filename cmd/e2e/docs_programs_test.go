@@ -266,3 +266,28 @@ func moduleKeys(t *testing.T) (keys []string) {
 	}
 	return keys
 }
+
+// otherNames look like keys and are something else, ours or not.
+const otherNames = `
+pwb-server pwb-agent pwb-pam pwb-demo nss-live pwb-admins admin-token user-token node-admin node-user
+libnss-cache libnss-extrausers openssh-server os-release how-to-guides list-users launcher-sessions-create-container-user
+`
+
+// TestDocsNameNoKeyThatIsNot finds what looks like a key in a code span of a text and is
+// neither a key nor another name: most often one that was renamed, or mistyped.
+func TestDocsNameNoKeyThatIsNot(t *testing.T) {
+	t.Parallel()
+	known := append(strings.Fields(otherNames), moduleKeys(t)...)
+	for _, p := range programs {
+		_, keys := programKeys(t, p)
+		known = append(known, keys...)
+	}
+	for name, text := range pages(t) {
+		text = regexp.MustCompile("(?sm)^```.*?^```").ReplaceAllString(text, "")
+		for _, m := range regexp.MustCompile("`([a-z]+(?:-[a-z]+)+)(?:: [^`]*)?`").FindAllStringSubmatch(text, -1) {
+			if !slices.Contains(known, m[1]) {
+				t.Errorf("%s names %s, which is no key: correct it, or add it to otherNames", name, m[1])
+			}
+		}
+	}
+}

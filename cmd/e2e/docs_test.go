@@ -44,13 +44,14 @@ func pages(t *testing.T) map[string]string {
 	return all
 }
 
-// walk is a page's blocks that are marked "sh walk", as one script.
+// walk is a page's blocks that are marked "sh walk", as one script. Where a page says
+// "|| test $? = 2", the command must end with 2, and not well.
 func walk(text string) string {
 	var b strings.Builder
 	for _, m := range regexp.MustCompile("(?sm)^```sh walk\n(.*?)^```").FindAllStringSubmatch(text, -1) {
 		b.WriteString(m[1])
 	}
-	return b.String()
+	return regexp.MustCompile(`(?m)^(.*) \|\| test \$\? = (\d)$`).ReplaceAllString(b.String(), "$1 && exit 1 || test $$? = $2")
 }
 
 // onAMachine runs a script of documentation as root of a machine of its own: private
@@ -210,6 +211,35 @@ func TestDocsLinksLeadSomewhere(t *testing.T) {
 	for name := range pages(t) {
 		if name != "README.md" && !linked[name] {
 			t.Errorf("no page links to %s", name)
+		}
+	}
+}
+
+// TestDocsGiveTheSourceOfEachClaim holds the numbers in brackets of a page against its
+// list of sources, in both directions.
+func TestDocsGiveTheSourceOfEachClaim(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"docs/comparison.md", "docs/how-to/migrate-from-workbench.md"} {
+		claims, sources, ok := strings.Cut(page(t, name), "\n## Sources\n")
+		if !ok {
+			t.Fatalf("%s has no sources", name)
+		}
+		listed, cited := map[string]bool{}, map[string]bool{}
+		for _, m := range regexp.MustCompile(`(?m)^(\d+)\. \S`).FindAllStringSubmatch(sources, -1) {
+			listed[m[1]] = true
+		}
+		for _, m := range regexp.MustCompile(`\[(\d+)\]`).FindAllStringSubmatch(claims, -1) {
+			if cited[m[1]] = true; !listed[m[1]] {
+				t.Errorf("%s cites [%s], which is not among its sources", name, m[1])
+			}
+		}
+		for n := range listed {
+			if !cited[n] {
+				t.Errorf("%s has the source %s, which nothing cites", name, n)
+			}
+		}
+		if len(listed) < 3 {
+			t.Errorf("%s has %d sources", name, len(listed))
 		}
 	}
 }
