@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"pwb/roster"
@@ -167,7 +168,7 @@ func (o *operation) changeUser(hash string, edit func(old scim.Resource) (scim.R
 }
 
 func (o *operation) storeUser(hash string, edit func(old scim.Resource) (scim.Resource, error)) (outcome, error) {
-	return o.change(func(_ Tx, old scim.Resource) (scim.Resource, bool, error) {
+	return o.change(func(tx Tx, old scim.Resource) (scim.Resource, bool, error) {
 		user, err := edit(old)
 		if err != nil {
 			return nil, false, err
@@ -175,7 +176,8 @@ func (o *operation) storeUser(hash string, edit func(old scim.Resource) (scim.Re
 		if _, says := user["active"]; !says {
 			user["active"] = active(old)
 		}
-		return user, hash != "", nil
+		late, err := o.keysAreLate(tx, old)
+		return user, hash != "" || late, err
 	}, func(tx Tx, old, user scim.Resource) (Event, error) {
 		was, _ := accountWish(nil, old, "") // what an older version stored may be no wish
 		wish, err := accountWish(old, user, hash)
@@ -185,6 +187,17 @@ func (o *operation) storeUser(hash string, edit func(old scim.Resource) (scim.Re
 		c, err := o.ledger.UpdateAccount(tx, o.id, was, wish)
 		return accountEvent("user.update", attributeChanges(old, user), c), err
 	})
+}
+
+// keysAreLate reports whether the user has SSH keys that the account lacks: an older
+// version stored them and did not honour them.
+func (o *operation) keysAreLate(tx Tx, old scim.Resource) (bool, error) {
+	if extension(old, scim.PosixUserURN)[keysName] == nil {
+		return false, nil
+	}
+	wish, _ := accountWish(old, old, "")
+	a, err := accountNow(tx, o.id)
+	return err == nil && !slices.Equal(a.Keys, wish.Keys), err
 }
 
 // deleteUser is DELETE /Users/{id} (RFC 7644 §3.6): the SCIM resource goes and
