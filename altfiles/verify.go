@@ -176,7 +176,7 @@ func (r *rules) verify(o *rendering, local *local) (*verified, error) {
 	if err := v.verifyGroupAliases(doubles(gids)); err != nil {
 		return nil, fmt.Errorf("group: %w", err)
 	}
-	return &v, nil
+	return &v, r.verifyKeys(o.keys, &v)
 }
 
 // both does two things at once. Of two errors it returns the first function's.

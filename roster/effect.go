@@ -49,6 +49,9 @@ func (e Effect) String() string {
 		e.GroupsAdded, e.GroupsRemoved, e.GroupsChanged, len(e.Quarantined))
 }
 
+// PartKey is the part of an account that an SSH key is.
+const PartKey = "SSH key"
+
 // Quarantine is a row that a node refuses to render, or an alias or a key of one
 // that it does render, and why.
 type Quarantine struct {
@@ -56,6 +59,8 @@ type Quarantine struct {
 	// it may hold anything, so it is quoted wherever it is shown.
 	Key  string `json:"key"`
 	Name string `json:"name"`
+	// Part is PartKey where a key alone is refused, else empty.
+	Part string `json:"part,omitempty"`
 	// Reason says what is wrong and what would mend it. It holds no secret.
 	Reason string `json:"reason"`
 }
