@@ -110,6 +110,9 @@ type keyReader struct {
 
 // each calls do with the lines of a name.
 func (r *keyReader) each(name string, do func(keyLine)) error {
+	if r.size == 0 {
+		return nil
+	}
 	var failed error
 	// before reports whether the line that begins at or after the nth block is one
 	// before those of the name.

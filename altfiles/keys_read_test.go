@@ -167,8 +167,14 @@ func FuzzReadKeys(f *testing.F) {
 				t.Fatalf("%+v is found", k)
 			}
 		}
-		if err == nil && slices.IsSorted(strings.Split(strings.TrimSuffix(text, "\n"), "\n")) && len(found) != strings.Count("\n"+text, "\n"+name+" ") {
-			t.Fatalf("%d lines are found of %q in %q", len(found), name, text)
+		lines := strings.SplitAfter(text, "\n")
+		good := slices.IsSorted(lines[:len(lines)-1]) && len(slices.Compact(slices.Clone(lines))) == len(lines) && lines[len(lines)-1] == ""
+		for _, line := range lines[:len(lines)-1] {
+			_, err := parseKeyLine(strings.TrimSuffix(line, "\n"))
+			good = good && err == nil
+		}
+		if good && (err != nil || len(found) != strings.Count("\n"+text, "\n"+name+" ")) {
+			t.Fatalf("%d lines are found of %q in %q, %v", len(found), name, text, err)
 		}
 	})
 }
