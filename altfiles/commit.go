@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"pwb/roster"
@@ -29,7 +30,7 @@ import (
 // files are neither those that were planned against nor already as they shall
 // be, and with a *ForeignError when something else is in their place.
 func (p *Plan) Commit(at roster.Position) (err error) {
-	if p.filesChanged() || p.unswept {
+	if slices.ContainsFunc(p.files, func(f plannedFile) bool { return !f.right && f.kind != KeysFile }) || p.unswept {
 		if err := p.checkWritable(); err != nil {
 			return err
 		}

@@ -393,15 +393,3 @@ func (b *builder) id(i int) []byte {
 func (b *builder) name(i int) []byte {
 	return nameOf(b.out.passwd[b.accounts[i].line:])
 }
-
-// nameOf is the first field of a line.
-func nameOf(line []byte) []byte {
-	name, _, _ := bytes.Cut(line, []byte{':'})
-	return name
-}
-
-// cutLine splits off the first line with its newline.
-func cutLine(data []byte) (line, rest []byte) {
-	i := bytes.IndexByte(data, '\n') + 1
-	return data[:i], data[i:]
-}

@@ -12,6 +12,18 @@ import (
 	"pwb/roster"
 )
 
+// nameOf is the first field of a line.
+func nameOf(line []byte) []byte {
+	name, _, _ := bytes.Cut(line, []byte{':'})
+	return name
+}
+
+// cutLine splits off the first line with its newline.
+func cutLine(data []byte) (line, rest []byte) {
+	i := bytes.IndexByte(data, '\n') + 1
+	return data[:i], data[i:]
+}
+
 // lines is a rendered file whose lines are found by their number, from 0, or by
 // their name.
 type lines struct {
