@@ -48,7 +48,7 @@ func TestSSHKeysComeIntoTheFeedAndLeaveItOneByOne(t *testing.T) {
 		{"one is removed by its value", "PATCH", patch(fmt.Sprintf(`{"op":"remove","path":"%s[value eq \"%s\"]"}`, keysPath, sshKey(1)+" ada@laptop")), sorted(sshKey(2), sshKey(3))},
 		{"one is replaced", "PATCH", patch(fmt.Sprintf(`{"op":"replace","path":"%s[value eq \"%s\"]","value":%q}`, keysPath, sshKey(2), sshKey(4))), sorted(sshKey(3), sshKey(4))},
 		{"all are replaced by a PUT", "PUT", person("ada", ``, keyed(sshKey(5))), sorted(sshKey(5))},
-		{"a PUT that names none takes all", "PUT", person("ada", ``, ``), nil},
+		{"a PUT with the extension that names none takes all", "PUT", person("ada", ``, ``), nil},
 		{"and they come back", "PUT", person("ada", ``, keyed(sshKey(5), sshKey(6))), sorted(sshKey(5), sshKey(6))},
 		{"all are removed by a PATCH", "PATCH", patch(fmt.Sprintf(`{"op":"remove","path":%q}`, keysPath)), nil},
 	} {
@@ -61,6 +61,15 @@ func TestSSHKeysComeIntoTheFeedAndLeaveItOneByOne(t *testing.T) {
 			t.Errorf("%s: the feed went from %d to %d", step.sentence, before.Seq, f.at.Seq)
 		}
 		before = f.at
+	}
+	h.do("PATCH", "/Users/"+ada, patch(fmt.Sprintf(`{"op":"add","path":%q,"value":[%q]}`, keysPath, sshKey(7)))).ok(200)
+	h.do("PUT", "/Users/"+ada, `{"userName":"ada","title":"Countess"}`).ok(200)
+	if a := h.account(ada); !slices.Equal(a.Keys, sorted(sshKey(7))) {
+		t.Errorf("a PUT of a provider that does not know the extension leaves %q", a.Keys)
+	}
+	h.do("PUT", "/Users/"+ada, fmt.Sprintf(`{"userName":"ada","%s":null}`, keysPath)).ok(200)
+	if a := h.account(ada); a.Keys != nil {
+		t.Errorf("a PUT with null leaves %q", a.Keys)
 	}
 	h.do("PATCH", "/Users/"+ada, patch(fmt.Sprintf(`{"op":"add","path":%q,"value":[%q,%q]}`, keysPath, sshKey(6)+" six", sshKey(5)))).ok(200)
 	one := h.account(ada)

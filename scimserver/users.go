@@ -51,7 +51,8 @@ func (o *operation) insertUser(user scim.Resource, wish ledger.Wish) (outcome, e
 
 // replaceUser is PUT /Users/{id} (RFC 7644 §3.5.1). What decides about access
 // needs to be said to change: without active a user stays locked or unlocked,
-// without password the hash stays.
+// without password the hash stays. SSH keys stay if the extension is not there at
+// all; whoever speaks of it and names none takes the last one away.
 func (o *operation) replaceUser(body map[string]any) (outcome, error) {
 	user, err := scim.User.Normalize(body)
 	if err != nil {
@@ -64,6 +65,9 @@ func (o *operation) replaceUser(body map[string]any) (outcome, error) {
 	return o.changeUser(hash, func(old scim.Resource) (scim.Resource, error) {
 		keepSilent(body, old, user, scim.WorkbenchURN, "admin")
 		keepSilent(body, old, user, scim.PosixUserURN, "endDate")
+		if !knows(body, scim.PosixUserURN) {
+			keepSilent(body, old, user, scim.PosixUserURN, keysName)
+		}
 		return user, nil
 	})
 }
@@ -81,6 +85,16 @@ func keepSilent(body map[string]any, old, user scim.Resource, urn, name string) 
 	}
 	kept[name] = was
 	user[urn] = kept
+}
+
+// knows reports whether the body of a PUT has anything of the extension, be it null.
+func knows(body map[string]any, urn string) bool {
+	for key := range body {
+		if key = scim.Fold(key); key == scim.Fold(urn) || strings.HasPrefix(key, scim.Fold(urn+":")) {
+			return true
+		}
+	}
+	return false
 }
 
 // speaksOf reports whether the body of a PUT has the extension's attribute, be it
