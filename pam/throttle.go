@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -138,9 +139,22 @@ func (f *Failures) places(b []byte, name, host string) []int {
 	}
 	all := []int{place(0, name)}
 	if host != "" {
-		all = append(all, place(1, host))
+		all = append(all, place(1, network(host)))
 	}
 	return all
+}
+
+// network is what counts as one host: of IPv6 the 64 bits that one customer has.
+func network(host string) string {
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	if a = a.Unmap().WithZone(""); a.Is6() {
+		p, _ := a.Prefix(64) // of an address without a zone
+		return p.String()
+	}
+	return a.String()
 }
 
 func read(b []byte, at int) counter {

@@ -75,7 +75,8 @@ func lookUp[T any](r *rendered, index, name string, inIndex func(*altfiles.Index
 		r.log.Warn("the files answer, since the lookup index cannot be read; run pwb-agent sync --check", "error", err)
 	}
 	entry, found, err = inFiles(r.files(), name)
-	if errors.Is(err, fs.ErrNotExist) { // nobody is rendered
+	if errors.Is(err, fs.ErrNotExist) {
+		r.log.Warn("nothing is rendered, so that nobody is the agent's; is dir in agent.yaml right?", "dir", r.cfg.Dir)
 		return entry, false, nil
 	}
 	return entry, found, err
