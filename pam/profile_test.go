@@ -8,7 +8,7 @@ import (
 // TestEveryLineOfAProfileIsPassedOverForTheNodesOwn: pam_exec(8) shuts out whoever it
 // runs for when its program is missing, so that root must never come to it.
 func TestEveryLineOfAProfileIsPassedOverForTheNodesOwn(t *testing.T) {
-	for name, text := range map[string]string{"debian": DebianProfile, "debian-auth": DebianAuthProfile, "account": AuthselectAccount, "session": AuthselectSession, "auth": AuthselectAuth} {
+	for name, text := range map[string]string{"debian": DebianProfile, "debian-auth": DebianAuthProfile, "account": AuthselectAccount, "session": AuthselectSession, "auth": AuthselectAuth, "auth-account": AuthselectAuthAccount} {
 		lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 		found := 0
 		for i, line := range lines {
@@ -36,10 +36,10 @@ func TestEveryLineOfAProfileIsPassedOverForTheNodesOwn(t *testing.T) {
 		}
 		for _, line := range lines {
 			feature := AuthselectFeature
-			if name == "auth" {
+			if strings.HasPrefix(name, "auth") {
 				feature = AuthselectAuthFeature
 			}
-			if !strings.HasSuffix(line, `{include if "`+feature+`"}`) || !strings.HasPrefix(line, name+" ") {
+			if !strings.HasSuffix(line, `{include if "`+feature+`"}`) || !strings.HasPrefix(line, strings.TrimPrefix(name, "auth-")+" ") {
 				t.Errorf("%s: %q", name, line)
 			}
 		}

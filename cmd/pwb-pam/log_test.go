@@ -32,7 +32,9 @@ func TestWhatWasDecidedIsOneLineOfTheSystemsLog(t *testing.T) {
 	if want := `warning msg=refused phase=account user=ada service=sshd host="192.0.2.1\nroot logged in" why="the account is locked"` + "\n"; got[0] != want {
 		t.Errorf("%q", got[0])
 	}
-	if slices.ContainsFunc(got, func(s string) bool { return strings.Count(s, "\n") != 1 || strings.Contains(s, "for her alone") || strings.Contains(s, "horse") }) {
+	if slices.ContainsFunc(got, func(s string) bool {
+		return strings.Count(s, "\n") != 1 || strings.Contains(s, "for her alone") || strings.Contains(s, "horse")
+	}) {
 		t.Errorf("%q", got)
 	}
 }
