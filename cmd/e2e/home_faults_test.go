@@ -131,6 +131,69 @@ func TestOfTenProcessesOneMakesTheHome(t *testing.T) {
 	}
 }
 
+func TestADamagedIndexLetsNobodyInWhoLeft(t *testing.T) {
+	t.Parallel()
+	need(t)
+	r := newRig(t)
+	ids := r.some(t, "ada", "carol")
+	r.patch(t, ids["carol"], "active", false)
+	r.sync(t, 0, "--index=true")
+	asks := func(who string) int {
+		t.Helper()
+		cmd := bin.Command(t.Context(), "pwb-pam", "account", "--dir", r.agent.Dir, "--state-dir", r.agent.StateDir, "--run-dir", "", "--agent-config", "/nowhere", "--layout", "extrausers")
+		cmd.Env = []string{"PAM_TYPE=account", "PAM_USER=" + who}
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return cmd.ProcessState.ExitCode()
+	}
+	for _, index := range []string{"roster.idx", "shadow.idx"} {
+		path := filepath.Join(r.agent.StateDir, index)
+		good, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for sentence, bad := range map[string][]byte{
+			"whole":          good,
+			"without tables": append(bytes.Clone(good[:160]), make([]byte, len(good)-160)...),
+			"cut":            good[:len(good)/2],
+			"empty":          {},
+			"other":          bytes.Repeat([]byte{0xff}, len(good)),
+		} {
+			if err := os.WriteFile(path, bad, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for who, want := range map[string]int{"ada": 0, "carol": 1, "root": 0, "nosuch": 0} {
+				if got := asks(who); got != want {
+					t.Errorf("%s %s: %s gets %d, want %d", index, sentence, who, got, want)
+				}
+			}
+		}
+		// What cannot be read at all refuses whom nobody knows, and not root.
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(r.agent.Dir, strings.TrimSuffix(strings.Replace(index, "roster", "passwd", 1), ".idx"))
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		for who, want := range map[string]int{"ada": 2, "carol": 2, "root": 0} {
+			if got := asks(who); got != want {
+				t.Errorf("%s and %s unreadable: %s gets %d, want %d", index, file, who, got, want)
+			}
+		}
+		if err := errors.Join(os.Remove(file), os.WriteFile(file, text, 0o600), os.WriteFile(path, good, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkAccountCheck is a whole process of pwb-pam account, for somebody of many.
 func BenchmarkAccountCheck(b *testing.B) {
 	r := newRig(b)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -163,6 +165,45 @@ func TestWhatHangsEndsAtTheDeadline(t *testing.T) {
 	}
 	if status, out := p.call("account", "ada", nil, "", "account", "--deadline", "1ms"); status != exitFailed {
 		t.Errorf("a deadline that nobody could keep: %d, %q", status, out)
+	}
+}
+
+func TestAnAgentThatHangsIsAskedAndNotWaitedFor(t *testing.T) {
+	needRoot(t)
+	p := newPlace(t)
+	run := filepath.Join(p.dir, "run")
+	if err := os.Mkdir(run, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", filepath.Join(run, "agent.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan string, 2)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			b, _ := io.ReadAll(c) // until who asks gives up
+			asked <- string(b)
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	for who, want := range map[string]int{"ada": exitGood, "bob": exitRefused} {
+		if status, out := p.call("account", who, nil, "", "account", "--timeout", "200ms"); status != want {
+			t.Errorf("%s: %d, %q", who, status, out)
+		}
+		if got := <-asked; got != "pwb1 current name "+who+"\n" {
+			t.Errorf("it asks %q", got)
+		}
+	}
+	if status, out := p.call("account", "lynn", nil, "", "account"); status != exitGood || len(asked) != 0 {
+		t.Errorf("for the node's own: %d, %q, %d questions", status, out, len(asked))
 	}
 }
 
