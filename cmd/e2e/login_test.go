@@ -198,6 +198,13 @@ func TestPasswordsAreVerifiedWhereNSSFindsNoShadow(t *testing.T) {
 		t.Errorf("by key: %d, %q", status, out)
 	}
 	d.wantHome(t, "ada")
+	// A setuid program of somebody else's, for whom pwb-pam must be root all the same.
+	for password, want := range map[string]bool{"c0rrect-horse": true, "wr0ng-horse": false} {
+		out, status := d.looks(t, "sh", "-c", `echo "$1" | setpriv --reuid 70001 --regid 70001 --clear-groups su ada -c "id -un" 2>&1`, "sh", password)
+		if (status == 0) != want || want && !strings.HasSuffix(out, "ada") {
+			t.Errorf("su by lynn with %s: %d, %q", password, status, out)
+		}
+	}
 	if out, good := d.phase(t, "ada", "authenticate", "c0rrect-horse", "rhost=192.0.2.1"); !good {
 		t.Errorf("the right password: %q", out)
 	}
@@ -260,7 +267,7 @@ func TestTheLinesForAuthselectWorkInItsStacks(t *testing.T) {
 		return all
 	}
 	stack := func(feature string) string {
-		return "auth required pam_env.so\nauth sufficient pam_unix.so nullok\n" + included(feature, pam.AuthselectAuth) + "auth required pam_deny.so\n" +
+		return "auth required pam_env.so\nauth sufficient pam_unix.so nodelay nullok\n" + included(feature, pam.AuthselectAuth) + "auth required pam_deny.so\n" +
 			included(feature, pam.AuthselectAuthAccount) + "account required pam_unix.so\n" + included(feature, pam.AuthselectAccount) + "account sufficient pam_localuser.so\naccount required pam_permit.so\n" +
 			"session optional pam_keyinit.so revoke\nsession required pam_unix.so\n" + included(feature, pam.AuthselectSession) + "session optional pam_permit.so\n"
 	}
