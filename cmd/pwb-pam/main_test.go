@@ -195,7 +195,7 @@ func TestAnAgentThatHangsIsAskedAndNotWaitedFor(t *testing.T) {
 	}()
 	t.Cleanup(func() { l.Close(); <-done })
 	for who, want := range map[string]int{"ada": exitGood, "bob": exitRefused} {
-		if status, out := p.call("account", who, nil, "", "account", "--timeout", "200ms"); status != want {
+		if status, out := p.call("account", who, nil, "", "account", "--timeout", "1s"); status != want {
 			t.Errorf("%s: %d, %q", who, status, out)
 		}
 		if got := <-asked; got != "pwb1 current name "+who+"\n" {
