@@ -108,10 +108,10 @@ var update = flag.Bool("update", false, "write the tables of keys into the READM
 // TestREADMEHasEveryKey holds its tables against what the programs say.
 func TestREADMEHasEveryKey(t *testing.T) {
 	t.Parallel()
-	for program, command := range map[string]string{"pwb-server": "keys", "pwb-agent": "settings"} {
-		want, err := exec.Command(filepath.Join(string(bin), program), command).Output()
+	for _, program := range []string{"pwb-server", "pwb-agent", "pwb-pam"} {
+		want, err := exec.Command(filepath.Join(string(bin), program), "settings").Output()
 		if err != nil {
-			t.Fatalf("%s %s: %v", program, command, err)
+			t.Fatalf("%s settings: %v", program, err)
 		}
 		begin, end := "<!-- keys of "+program+" -->\n", "<!-- end of keys -->\n"
 		before, rest, ok := strings.Cut(readme(t), begin)
