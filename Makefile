@@ -56,7 +56,7 @@ setup:
 # runs it, it is measured beside.
 bench:
 	go test ./cmd/e2e -run '^$$' -bench . -skip Million -benchtime 3s -timeout 30m
-	go test ./scimserver/... ./syncer ./altfiles ./pam ./cmd/libnss_pwb -run '^$$' -bench . -timeout 30m
+	go test ./scimserver/... ./syncer ./altfiles ./cmd/libnss_pwb -run '^$$' -bench . -timeout 30m
 
 # The same of a sync at a million users, which takes four minutes.
 bench-million:

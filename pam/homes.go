@@ -116,7 +116,7 @@ func (h *Homes) there(p roster.Passwd) (bool, error) {
 
 // lock keeps others from making homes. It is none that users could hold.
 func (h *Homes) lock() (unlock func(), err error) {
-	if err := MakePrivateDir(h.WorkDir); err != nil {
+	if err := makePrivateDir(h.WorkDir); err != nil {
 		return nil, fmt.Errorf("lock the making of homes: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(h.WorkDir, "homes.lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)

@@ -239,11 +239,15 @@ func TestAHostileSkeletonMakesNoHomeOrAHarmlessOne(t *testing.T) {
 		{"set-id bits are dropped", func(h *Homes) error {
 			return errors.Join(os.WriteFile(h.Skel+"/su", nil, 0o755), unix.Chmod(h.Skel+"/su", 0o6755))
 		}, "", "su 100700 4711:4712"},
-		{"a directory with set-gid and sticky", func(h *Homes) error { return errors.Join(os.Mkdir(h.Skel+"/d", 0o755), unix.Chmod(h.Skel+"/d", 0o3777)) }, "", "d 40700 4711:4712"},
+		{"a directory with set-gid and sticky", func(h *Homes) error {
+			return errors.Join(os.Mkdir(h.Skel+"/d", 0o755), unix.Chmod(h.Skel+"/d", 0o3777))
+		}, "", "d 40700 4711:4712"},
 		{"a pipe", func(h *Homes) error { return unix.Mkfifo(h.Skel+"/pipe", 0o644) }, "neither file, directory nor link", ""},
 		{"a device", func(h *Homes) error { return unix.Mknod(h.Skel+"/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))) }, "neither file", ""},
 		{"a socket", func(h *Homes) error { return unix.Mknod(h.Skel+"/sock", unix.S_IFSOCK|0o666, 0) }, "neither file", ""},
-		{"a file without end", func(h *Homes) error { return errors.Join(os.WriteFile(h.Skel+"/big", nil, 0o644), os.Truncate(h.Skel+"/big", 1<<40)) }, "more than 67108864 bytes", ""},
+		{"a file without end", func(h *Homes) error {
+			return errors.Join(os.WriteFile(h.Skel+"/big", nil, 0o644), os.Truncate(h.Skel+"/big", 1<<40))
+		}, "more than 67108864 bytes", ""},
 		{"too many files", func(h *Homes) (err error) {
 			for i := range maxSkelEntries {
 				err = errors.Join(err, os.Symlink("x", fmt.Sprintf("%s/%d", h.Skel, i)))

@@ -68,16 +68,16 @@ func (n *Node) find(name string) (p roster.Passwd, ours bool, err error) {
 	if roster.CheckName(name) != nil {
 		return p, false, nil
 	}
-	p, ours, err = n.Lookup.Passwd(name)
-	if err == nil && !ours {
+	local, unread := n.Local(name)
+	if unread == nil && local {
 		return p, false, nil
 	}
-	local, unread := n.Local(name)
+	p, ours, err = n.Lookup.Passwd(name)
 	switch {
-	case unread == nil && local:
-		return p, false, nil
 	case err != nil:
 		return p, false, fmt.Errorf("look %s up in what pwb-agent rendered; run pwb-agent status: %w", name, errors.Join(err, unread))
+	case !ours:
+		return p, false, nil
 	case unread != nil:
 		n.Log.Warn("the node's own passwd file cannot be read; the account is taken for the agent's", "user", name, "error", unread)
 	}

@@ -29,11 +29,14 @@ var (
 	//go:embed profile/authselect-session
 	AuthselectSession string
 
-	// AuthselectAuth goes before "auth required pam_deny.so" there. Its feature is
-	// another, as for DebianAuthProfile.
+	// AuthselectAuth goes before "auth required pam_deny.so" there, and
+	// AuthselectAuthAccount before "account required pam_unix.so", which refuses whose
+	// shadow it cannot find. Their feature is another, as for DebianAuthProfile.
 	//
 	//go:embed profile/authselect-auth
 	AuthselectAuth string
+	//go:embed profile/authselect-auth-account
+	AuthselectAuthAccount string
 )
 
 // Features of a custom profile that have authselect(8) include these lines.

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -138,9 +139,22 @@ func (f *Failures) places(b []byte, name, host string) []int {
 	}
 	all := []int{place(0, name)}
 	if host != "" {
-		all = append(all, place(1, host))
+		all = append(all, place(1, network(host)))
 	}
 	return all
+}
+
+// network is what counts as one host: of IPv6 the 64 bits that one customer has.
+func network(host string) string {
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	if a = a.Unmap().WithZone(""); a.Is6() {
+		p, _ := a.Prefix(64) // of an address without a zone
+		return p.String()
+	}
+	return a.String()
 }
 
 func read(b []byte, at int) counter {
@@ -154,7 +168,7 @@ func write(b []byte, at int, c counter) {
 
 // locked changes the file while nobody else does; it is written when do succeeds.
 func (f *Failures) locked(do func(b []byte) error) (err error) {
-	if err := MakePrivateDir(f.Dir); err != nil {
+	if err := makePrivateDir(f.Dir); err != nil {
 		return err
 	}
 	file, err := os.OpenFile(filepath.Join(f.Dir, FailuresName), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
@@ -192,9 +206,9 @@ func (f *Failures) now() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// MakePrivateDir makes a directory with mode 0700, or fails for one that does not
+// makePrivateDir makes a directory with mode 0700, or fails for one that does not
 // belong to root, or this user, alone.
-func MakePrivateDir(dir string) error {
+func makePrivateDir(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}

@@ -93,6 +93,19 @@ func TestASuccessIsForgivenToTheNameAndCountsNothingForTheHost(t *testing.T) {
 	}
 }
 
+func TestAHostIsOneHoweverItIsWritten(t *testing.T) {
+	for _, same := range [][]string{{"192.0.2.1", "::ffff:192.0.2.1"}, {"2001:db8::1", "2001:db8::ffff:0:0:1", "2001:0db8::2%eth0"}, {"desk.example"}} {
+		for _, host := range same {
+			if network(host) != network(same[0]) {
+				t.Errorf("%s is %s", host, network(host))
+			}
+		}
+	}
+	if network("2001:db8::1") == network("2001:db8:0:1::1") || network("192.0.2.1") == network("192.0.2.2") {
+		t.Error("others are the same")
+	}
+}
+
 func TestAttemptsAtTheSameTimeAreCountedBeforeTheyAreDecided(t *testing.T) {
 	f, _ := newFailures(t)
 	var through atomic.Int32

@@ -198,6 +198,13 @@ func TestPasswordsAreVerifiedWhereNSSFindsNoShadow(t *testing.T) {
 		t.Errorf("by key: %d, %q", status, out)
 	}
 	d.wantHome(t, "ada")
+	// A setuid program of somebody else's, for whom pwb-pam must be root all the same.
+	for password, want := range map[string]bool{"c0rrect-horse": true, "wr0ng-horse": false} {
+		out, status := d.looks(t, "sh", "-c", `echo "$1" | setpriv --reuid 70001 --regid 70001 --clear-groups su ada -c "id -un" 2>&1`, "sh", password)
+		if (status == 0) != want || want && !strings.HasSuffix(out, "ada") {
+			t.Errorf("su by lynn with %s: %d, %q", password, status, out)
+		}
+	}
 	if out, good := d.phase(t, "ada", "authenticate", "c0rrect-horse", "rhost=192.0.2.1"); !good {
 		t.Errorf("the right password: %q", out)
 	}
@@ -238,4 +245,65 @@ func TestPasswordsAreVerifiedWhereNSSFindsNoShadow(t *testing.T) {
 	if _, err := os.Stat(filepath.Join("/dev", pam.FailuresName)); err == nil {
 		t.Error("it counts through a link")
 	}
+}
+
+// TestTheLinesForAuthselectWorkInItsStacks has them in stacks as those of RHEL's sssd
+// profile are, since authselect itself is not here.
+func TestTheLinesForAuthselectWorkInItsStacks(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, nil)
+	d.person(t, "ada", "c0rrect-horse")
+	carol := d.person(t, "carol", "c0rrect-horse")
+	d.patch(t, carol, "active", false)
+	d.rig.sync(t, 0)
+	included := func(feature string, texts ...string) (all string) {
+		for _, text := range texts {
+			for line := range strings.Lines(text) {
+				if line, ok := strings.CutSuffix(strings.TrimSpace(line), `{include if "`+feature+`"}`); ok {
+					all += line + "\n"
+				}
+			}
+		}
+		return all
+	}
+	stack := func(feature string) string {
+		return "auth required pam_env.so\nauth sufficient pam_unix.so nodelay nullok\n" + included(feature, pam.AuthselectAuth) + "auth required pam_deny.so\n" +
+			included(feature, pam.AuthselectAuthAccount) + "account required pam_unix.so\n" + included(feature, pam.AuthselectAccount) + "account sufficient pam_localuser.so\naccount required pam_permit.so\n" +
+			"session optional pam_keyinit.so revoke\nsession required pam_unix.so\n" + included(feature, pam.AuthselectSession) + "session optional pam_permit.so\n"
+	}
+	try := func(when, who, operation, password string, want bool) {
+		t.Helper()
+		if out, good := d.phase(t, who, operation, password); good != want {
+			t.Errorf("%s, %s of %s: %v, %q", when, operation, who, good, out)
+		}
+	}
+	for _, feature := range []string{pam.AuthselectFeature, pam.AuthselectAuthFeature} {
+		shadow := "files pwb"
+		if feature == pam.AuthselectAuthFeature {
+			shadow = "files"
+		}
+		d.write(t, "nsswitch.conf", "passwd: files pwb\ngroup: files pwb\nshadow: "+shadow+"\nhosts: files dns\n")
+		d.write(t, "pam.d/sshd", stack(feature))
+		try(feature, "ada", "authenticate", "c0rrect-horse", true)
+		try(feature, "ada", "authenticate", "wr0ng-horse", false)
+		try(feature, "carol", "authenticate", "c0rrect-horse", false)
+		try(feature, "ada", "acct_mgmt", "", true)
+		try(feature, "carol", "acct_mgmt", "", false)
+		for _, who := range []string{"root", "lynn"} {
+			try(feature, who, "acct_mgmt", "", true)
+			try(feature, who, "open_session", "", true)
+		}
+		if feature == pam.AuthselectFeature {
+			try(feature, "ada", "open_session", "", true)
+			d.wantHome(t, "ada")
+		}
+	}
+	if err := os.Remove(d.program); err != nil {
+		t.Fatal(err)
+	}
+	for _, who := range []string{"root", "lynn"} {
+		try("without the program", who, "acct_mgmt", "", true)
+		try("without the program", who, "open_session", "", true)
+	}
+	try("without the program", "ada", "acct_mgmt", "", false)
 }

@@ -17,8 +17,9 @@ import (
 // password is everybody's who has one.
 const password = "c0rrect-horse"
 
-// sshd is a real one on the node, for logins with keys and passwords.
-func (g *guest) sshd(t *testing.T) (login func(who string, key bool) (string, int)) {
+// sshd is a real one on the node, for logins with keys and passwords. It takes the
+// options, lines of sshd_config(5), before others.
+func (g *guest) sshd(t *testing.T, options ...string) (login func(who string, key bool) (string, int)) {
 	t.Helper()
 	need(t, "sshd", "ssh", "ssh-keygen")
 	dir := filepath.Join(g.dir, "ssh")
@@ -36,7 +37,7 @@ func (g *guest) sshd(t *testing.T) (login func(who string, key bool) (string, in
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	l.Close()
-	g.write(t, "ssh/sshd_config", fmt.Sprintf("ListenAddress 127.0.0.1\nPort %s\nHostKey %s/host\nAuthorizedKeysFile %s/user.pub\nStrictModes no\nUsePAM yes\nPasswordAuthentication yes\nLogLevel VERBOSE\nPidFile none\n", port, dir, dir))
+	g.write(t, "ssh/sshd_config", strings.Join(append(options, ""), "\n")+fmt.Sprintf("ListenAddress 127.0.0.1\nPort %s\nHostKey %s/host\nAuthorizedKeysFile %s/user.pub\nStrictModes no\nUsePAM yes\nPasswordAuthentication yes\nLogLevel VERBOSE\nPidFile none\n", port, dir, dir))
 	var log bytes.Buffer
 	cmd := exec.Command("nsenter", "-t", g.pid, "-m", "/usr/sbin/sshd", "-D", "-e")
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}

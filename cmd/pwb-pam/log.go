@@ -70,3 +70,13 @@ func (h *syslogHandler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	return h.to.Info(string(line))
 }
+
+// WithAttrs implements slog.Handler.
+func (h *syslogHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &syslogHandler{h.Handler.WithAttrs(attrs), h.mu, h.buf, h.to}
+}
+
+// WithGroup implements slog.Handler.
+func (h *syslogHandler) WithGroup(name string) slog.Handler {
+	return &syslogHandler{h.Handler.WithGroup(name), h.mu, h.buf, h.to}
+}

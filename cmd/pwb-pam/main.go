@@ -91,7 +91,7 @@ system's log (auth facility) has the reasons.`,
 		SilenceErrors: true,
 	}
 	session := p.sessionCommand()
-	root.AddCommand(p.accountCommand(), session, p.authCommand(), p.homesCommand(), settings.KeysCommand(session))
+	root.AddCommand(p.accountCommand(), session, p.authCommand(), p.homesCommand(), settings.Command(session))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -140,7 +140,7 @@ func (p *program) decide(cmd *cobra.Command, types []string, do decision) (err e
 		good = good || p.pam["PAM_TYPE"] == t
 	}
 	if !good || name == "" {
-		return fmt.Errorf("PAM_TYPE is %q and PAM_USER %.80q: pam_exec(8) runs this, on a line of type %s", p.pam["PAM_TYPE"], name, strings.TrimPrefix(types[0], "open_"))
+		return fmt.Errorf("PAM_TYPE is %q and PAM_USER %q: pam_exec(8) runs this, on a line of type %s", p.pam["PAM_TYPE"], shown(name), strings.TrimPrefix(types[0], "open_"))
 	}
 	limit := cfg.Deadline
 	if cmd.Name() == "session" {
@@ -161,7 +161,7 @@ func (p *program) decide(cmd *cobra.Command, types []string, do decision) (err e
 // logged writes down what was decided, but not that all is well.
 func logged(log *slog.Logger, command string, said map[string]string, err error) {
 	var refusal *pam.Refusal
-	who := []any{"phase", command, "user", shown(said["PAM_USER"]), "service", shown(said["PAM_SERVICE"]), "host", shown(said["PAM_RHOST"])}
+	who := []any{"phase", command, "user", shown(said["PAM_USER"]), "service", short(said["PAM_SERVICE"]), "host", short(said["PAM_RHOST"])}
 	switch {
 	case err == nil:
 	case errors.As(err, &refusal):
@@ -171,13 +171,19 @@ func logged(log *slog.Logger, command string, said map[string]string, err error)
 	}
 }
 
-// shown is a text of who logs in, which may be a password typed in the wrong place.
-func shown(s string) string {
-	if len(s) > roster.MaxPath {
-		s = s[:roster.MaxPath]
+// shown is a name for the log. What cannot be one may be a password that somebody
+// typed too early.
+func shown(name string) string {
+	if roster.CheckName(name) != nil {
+		return "(not a name)"
 	}
-	return s
+	return name
 }
+
+// short is a text of whoever logs in, for the log.
+func short(s string) string { return s[:min(len(s), maxShown)] }
+
+const maxShown = 255
 
 func (p *program) accountCommand() *cobra.Command {
 	cmd := &cobra.Command{

@@ -37,8 +37,9 @@ func (cfg *config) node(log *slog.Logger) *pam.Node {
 	return n
 }
 
-// rendered is a pam.Lookup of the lookup indexes, or of the files where there are none,
-// or none that can be read.
+// rendered is a pam.Lookup of the lookup indexes, and of the files where they find
+// nothing: a damaged index can hide an entry, and an account that nobody finds is let
+// pass.
 type rendered struct {
 	cfg *config
 	log *slog.Logger
@@ -67,15 +68,16 @@ func lookUp[T any](r *rendered, index, name string, inIndex func(*altfiles.Index
 	x, err := altfiles.OpenIndex(filepath.Join(r.cfg.StateDir, index))
 	if err == nil {
 		entry, found, err = inIndex(x, name)
-		if err = errors.Join(err, x.Close()); err == nil {
-			return entry, found, nil
+		if err = errors.Join(err, x.Close()); err == nil && found {
+			return entry, true, nil
 		}
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.log.Warn("the files answer, since the lookup index cannot be read; run pwb-agent sync --check", "error", err)
 	}
 	entry, found, err = inFiles(r.files(), name)
-	if errors.Is(err, fs.ErrNotExist) { // nobody is rendered
+	if errors.Is(err, fs.ErrNotExist) {
+		r.log.Warn("nothing is rendered, so that nobody is the agent's; is dir in agent.yaml right?", "dir", r.cfg.Dir)
 		return entry, false, nil
 	}
 	return entry, found, err

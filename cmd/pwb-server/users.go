@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"pwb/roster"
 	"pwb/scimserver"
 	"pwb/scimserver/scim"
 )
@@ -74,6 +75,10 @@ func (j *job) showUser(u scimserver.UserRecord, err error) error {
 	for _, a := range u.Aliases {
 		aliases = append(aliases, fmt.Sprintf("%s (until %s)", a.Name, timeText(&a.Until)))
 	}
+	var keys []string
+	for _, key := range u.Keys {
+		keys = append(keys, roster.KeyFingerprint(key))
+	}
 	readmit := ""
 	if u.Readmit {
 		readmit = "the next user with the userName"
@@ -93,6 +98,7 @@ func (j *job) showUser(u scimserver.UserRecord, err error) error {
 		{"shell", u.Shell},
 		{"groups", strings.Join(u.Groups, " ")},
 		{"former names", strings.Join(aliases, ", ")},
+		{"SSH keys", strings.Join(keys, ", ")},
 		{"userName", u.UserName},
 		{"externalId", u.ExternalID},
 		{"readmitted", readmit},

@@ -41,11 +41,6 @@ func Load(flags *pflag.FlagSet, defaultFile string, into any, options ...Option)
 		v.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
 		v.AutomaticEnv()
 	}
-	if o.borrowed != "" {
-		if err := borrow(v, flags.Lookup(o.borrowed).Value.String(), o.keys); err != nil {
-			return err
-		}
-	}
 
 	file, named := defaultFile, false
 	if f := flags.Lookup(FileFlag); f != nil && f.Value.String() != "" {
@@ -55,6 +50,11 @@ func Load(flags *pflag.FlagSet, defaultFile string, into any, options ...Option)
 	v.SetConfigType("yaml")
 	if err := v.ReadInConfig(); err != nil && (named || !errors.Is(err, fs.ErrNotExist)) {
 		return fmt.Errorf("read the configuration %s: %w", file, err)
+	}
+	if o.borrowed != "" {
+		if err := borrow(v, v.GetString(o.borrowed), o.keys); err != nil {
+			return err
+		}
 	}
 	if err := v.UnmarshalExact(into); err != nil {
 		return fmt.Errorf("configuration (file %s, environment, flags): %w", file, err)
@@ -75,11 +75,11 @@ type choices struct {
 // start with one of theirs.
 func WithoutEnvironment() Option { return func(o *choices) { o.noEnvironment = true } }
 
-// Borrow gives keys the values that they have in the file that a flag names,
+// Borrow gives keys the values that they have in the file that another key names,
 // another program's, where nothing else says otherwise. Its other keys are not
 // looked at, and the file may be absent.
-func Borrow(fileFlag string, keys ...string) Option {
-	return func(o *choices) { o.borrowed, o.keys = fileFlag, keys }
+func Borrow(fileKey string, keys ...string) Option {
+	return func(o *choices) { o.borrowed, o.keys = fileKey, keys }
 }
 
 func borrow(v *viper.Viper, file string, keys []string) error {
