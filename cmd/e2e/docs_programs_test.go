@@ -105,15 +105,15 @@ func (c *command) find(words []string) (*command, []string) {
 // programKeys are the keys of a program's configuration, in order.
 func programKeys(t *testing.T, program string) (table string, keys []string) {
 	t.Helper()
-	out, err := exec.Command(filepath.Join(string(bin), program), "keys").Output()
+	out, err := exec.Command(filepath.Join(string(bin), program), "settings").Output()
 	if err != nil {
-		t.Fatalf("%s keys: %v", program, err)
+		t.Fatalf("%s settings: %v", program, err)
 	}
 	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)`").FindAllStringSubmatch(string(out), -1) {
 		keys = append(keys, m[1])
 	}
 	if len(keys) < 10 {
-		t.Fatalf("%s keys prints %q", program, out)
+		t.Fatalf("%s settings prints %q", program, out)
 	}
 	return string(out), keys
 }
@@ -167,7 +167,7 @@ func anchor(heading string) string {
 }
 
 // named is a program with what stands behind it in a code span or block.
-var named = regexp.MustCompile(`(?m)(?:^|[^\w./-])(pwb-server|pwb-agent|pwb-pam)( [^\n|;&)(#<>` + "`" + `"']*)?`)
+var named = regexp.MustCompile(`(?m)(?:^|[^\w.-])(pwb-server|pwb-agent|pwb-pam)( [^\n|;&)(#<>` + "`" + `"']*)?`)
 
 // TestDocsNameCommandsAndFlagsThatAreThere holds each command in a code span or block
 // of a page against what the programs know.
