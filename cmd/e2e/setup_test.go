@@ -73,7 +73,7 @@ func TestANodeIsSetUpLooksUpLetsInAndIsAsItWas(t *testing.T) {
 	}
 	for _, want := range []string{
 		"+passwd:         files systemd pwb\n", "+initgroups:     files [SUCCESS=continue] pwb\n", "+++ /etc/pam.d/common-account\n",
-		"+account\trequired\tpam_exec.so quiet stdout /usr/libexec/pwb/pwb-pam account\n", "+server-address = " + g.server.URL + "\n", "+session\toptional\t\t\tpam_mkhomedir.so",
+		"pam_exec.so seteuid quiet stdout /usr/libexec/pwb/pwb-pam account\n", "+server-address = " + g.server.URL + "\n", "+session\toptional\t\t\tpam_mkhomedir.so",
 	} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("--dry-run does not show %q:\n%s", want, shown)

@@ -110,7 +110,7 @@ func (c *Config) planAuthselect(ctx context.Context, t *tree, p *Plan, managed b
 		return err
 	}
 	if c.has(PartPAM) && !t.exists(pamHelper) {
-		p.lack(PartAuthselect, "%s is not installed, and without it nobody from uid 1000 on could log in: install it, or leave PAM out: --without %s", pamHelper, PartPAM)
+		p.lack(PartAuthselect, "%s is not installed, and without it only users of /etc/passwd could log in: install it, or leave PAM out: --without %s", pamHelper, PartPAM)
 		return nil
 	}
 	if c.Homes == HomesMkhomedir {

@@ -226,7 +226,7 @@ func TestAuthselectGetsAProfileOfThePresentOneAndItsOwnBack(t *testing.T) {
 			n.authselect("check")
 			_, got, _ := strings.Cut(n.get("/etc/authselect/nsswitch.conf"), "\n")
 			same(t, "nsswitch.conf", got, c.want)
-			if pam := n.get("/etc/authselect/system-auth"); !strings.Contains(pam, "pam_unix.so\naccount     [success=1 default=ignore] pam_succeed_if.so quiet uid < 1000\naccount     required pam_exec.so quiet stdout "+pamHelper+" account\naccount     required   pam_permit.so\n") {
+			if pam := n.get("/etc/authselect/system-auth"); !strings.Contains(pam, "pam_unix.so\naccount     [success=1 default=ignore]    pam_localuser.so\naccount     required                      pam_exec.so seteuid quiet stdout "+pamHelper+" account\naccount     required   pam_permit.so\n") {
 				t.Errorf("system-auth is\n%s", pam)
 			}
 			after := n.picture()

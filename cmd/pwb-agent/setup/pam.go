@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"pwb/pam"
 )
 
 // The profile for pam-auth-update(8), its name, and the program that it calls.
@@ -17,24 +19,12 @@ const (
 	pamHelper  = "/usr/libexec/pwb/pwb-pam"
 )
 
-// debianProfile is the profile's text. The package's own takes its place.
-func debianProfile(session bool) string {
-	text := `Name: Accounts from an identity provider (pwb)
-Default: no
-Priority: 128
-Account-Type: Additional
-Account:
-	[success=1 default=ignore]	pam_succeed_if.so quiet uid < 1000
-	required	pam_exec.so quiet stdout ` + pamHelper + ` account
-`
-	if session {
-		text += `Session-Type: Additional
-Session-Interactive-Only: yes
-Session:
-	[success=1 default=ignore]	pam_succeed_if.so quiet uid < 1000
-	optional	pam_exec.so quiet stdout ` + pamHelper + ` session
-`
+// debianProfile is the profile's text, without homes where somebody else makes them.
+func debianProfile(homes bool) string {
+	if homes {
+		return pam.DebianProfile
 	}
+	text, _, _ := strings.Cut(pam.DebianProfile, "Session-Type:")
 	return text
 }
 
@@ -57,11 +47,11 @@ func (c *Config) planPAM(ctx context.Context, t *tree, p *Plan, managed bool) er
 	}
 	if !t.exists(pamConfigs) || !t.exists(filepath.Join(pamDir, "common-account")) {
 		p.say(PartPAM, "neither pam-auth-update nor authselect is here: add to the account phase of the services by hand:\n"+
-			"  account [success=1 default=ignore] pam_succeed_if.so quiet uid < 1000\n  account required pam_exec.so quiet stdout %s account", pamHelper)
+			"  account [success=1 default=ignore] pam_localuser.so\n  account required pam_exec.so seteuid quiet stdout %s account", pamHelper)
 		return nil
 	}
 	if !t.exists(pamHelper) {
-		p.lack(PartPAM, "%s is not installed, and without it nobody from uid 1000 on could log in: install it, or leave PAM out: --without %s", pamHelper, PartPAM)
+		p.lack(PartPAM, "%s is not installed, and without it only users of /etc/passwd could log in: install it, or leave PAM out: --without %s", pamHelper, PartPAM)
 		return nil
 	}
 	if _, err := os.Stat(c.PamAuthUpdate); err != nil {

@@ -238,7 +238,7 @@ func TestSetupSaysWhatIsMissingAndWritesNothing(t *testing.T) {
 	}{
 		{"the module", func(n *node) { n.remove("/usr/lib/x86_64-linux-gnu/libnss_pwb.so.2") }, "--module=false"},
 		{"the source of the files", func(n *node) { n.remove("/usr/lib/libnss_extrausers.so.2") }, "libnss-extrausers"},
-		{"the program that PAM calls", func(n *node) { n.withPAM().remove(pamHelper) }, "nobody from uid 1000 on could log in"},
+		{"the program that PAM calls", func(n *node) { n.withPAM().remove(pamHelper) }, "only users of /etc/passwd could log in"},
 		{"the server", func(n *node) { n.cfg.Server = "" }, "--server"},
 		{"a PAM configuration that pam-auth-update may write to", func(n *node) {
 			n.withPAM().put("/etc/pam.d/common-account", "account required pam_unix.so\n", 0o644)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"pwb/pam"
 )
 
 // Features of our profile, which authselect includes lines and words by.
@@ -12,7 +14,7 @@ const (
 	moduleFeature = "with-pwb"
 	filesFeature  = "with-pwb-files"
 	shadowFeature = "with-pwb-shadow"
-	loginFeature  = "with-pwb-login"
+	loginFeature  = pam.AuthselectFeature
 )
 
 var (
@@ -116,13 +118,9 @@ func editLoginTemplate(text string, session bool) string {
 	if strings.Contains(text, `"`+loginFeature+`"`) {
 		return text
 	}
-	const condition = `  {include if "` + loginFeature + `"}` + "\n"
-	lines := func(phase string) string {
-		return fmt.Sprintf("%-11s [success=1 default=ignore] pam_succeed_if.so quiet uid < 1000%s%-11s required pam_exec.so quiet stdout %s %s%s", phase, condition, phase, pamHelper, phase, condition)
-	}
-	text = accountUnix.ReplaceAllString(text, "${0}"+lines("account"))
+	text = accountUnix.ReplaceAllString(text, "${0}"+pam.AuthselectAccount)
 	if session {
-		text = sessionUnix.ReplaceAllString(text, "${0}"+lines("session"))
+		text = sessionUnix.ReplaceAllString(text, "${0}"+pam.AuthselectSession)
 	}
 	return text
 }
