@@ -3,6 +3,7 @@ package e2e
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -310,4 +311,46 @@ func edits(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// TestDocsConfigurationsAreTaken gives each configuration of a page to its program, which
+// must come as far as what the configuration names.
+func TestDocsConfigurationsAreTaken(t *testing.T) {
+	t.Parallel()
+	commands := map[string][]string{
+		"server.yaml": {"pwb-server", "config", "check", "--local-nss=false"},
+		"agent.yaml":  {"pwb-agent", "plan", "--token-file", "/nowhere/token"},
+	}
+	taken := 0
+	for name, text := range pages(t) {
+		for _, m := range regexp.MustCompile("(?sm)^```yaml\n# /etc/pwb/([a-z.]+)[^\n]*\n(.*?)^```").FindAllStringSubmatch(text, -1) {
+			command, ok := commands[m[1]]
+			if !ok {
+				continue
+			}
+			taken++
+			dir := t.TempDir()
+			file := filepath.Join(dir, m[1])
+			if err := os.WriteFile(file, []byte(m[2]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			args := append(command[1:], "--config", file)
+			if m[1] == "agent.yaml" {
+				args = append(args, "--state-dir", filepath.Join(dir, "state"), "--dir", filepath.Join(dir, "files"))
+			} else {
+				args = append(args, "--data-dir", filepath.Join(dir, "store"))
+			}
+			out, _ := exec.Command(filepath.Join(string(bin), command[0]), args...).CombinedOutput() // what is named is not there
+			good := strings.Contains(string(out), "/nowhere/token")
+			if m[1] == "server.yaml" {
+				good = strings.Count(string(out), "PROBLEM ") == strings.Count(string(out), "PROBLEM  certificate:") && strings.Contains(string(out), "ok       store:")
+			}
+			if !good {
+				t.Errorf("%s has a %s that is not taken:\n%s", name, m[1], out)
+			}
+		}
+	}
+	if taken < 3 {
+		t.Errorf("the pages have %d configurations", taken)
+	}
 }
