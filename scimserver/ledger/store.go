@@ -80,6 +80,9 @@ type Subject struct {
 	// Primary says that the group is, or was, the primary one of an account
 	// whose own it is not.
 	Primary bool
+	// Claimed says that registration made the group, whose members follow what
+	// OpenID tokens say of them.
+	Claimed bool
 	// Held says that an administrator keeps the account locked, whatever the
 	// provider says.
 	Held bool
