@@ -56,6 +56,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		{"pwb/scimserver/transfer", []string{"pwb/roster"}, "it reads files and plans, and somebody else imports"},
 		{"pwb/scimserver/sqlite", []string{"pwb/roster", "pwb/scimserver", "pwb/scimserver/ledger"}, "a store knows the interface it fills"},
 		{"pwb/scimserver/storetest", []string{"pwb/roster", "pwb/scimserver", "pwb/scimserver/ledger"}, "the suite of every store"},
+		{"pwb/scimserver/signin", []string{"pwb/scimserver"}, "it says who signed in, and the server what becomes of that"},
 		{"pwb/scimserver", []string{"pwb/roster", "pwb/scimserver/scim", "pwb/scimserver/ledger"}, "the server knows no store and no agent"},
 		{"pwb/syncer", []string{"pwb/roster", "pwb/syncer/credential"}, "it meets the server on the wire and the files through its Sink"},
 		{"pwb/altfiles", []string{"pwb/roster"}, "it renders whatever roster it is handed"},
@@ -90,6 +91,8 @@ func TestLibrariesStayInTheirRooms(t *testing.T) {
 		"modernc.org":                   {"pwb/scimserver/sqlite", "one room for each technology"},
 		"github.com/go-resty":           {"pwb/syncer", "the agent alone is a client"},
 		"github.com/GehirnInc":          {"pwb/scimserver", "the server alone makes hashes"},
+		"github.com/coreos/go-oidc":     {"pwb/scimserver/signin", "one room speaks OpenID Connect"},
+		"golang.org/x/oauth2":           {"pwb/scimserver/signin", "one room speaks OpenID Connect"},
 		"github.com/klauspost":          {"pwb/scimserver", "the feed alone is compressed"},
 		"github.com/google/renameio/v2": {"pwb/syncer", "altfiles has a writer of its own, which keeps more promises"},
 	} {

@@ -58,7 +58,7 @@ func tokenCreateCommand() *cobra.Command {
 		Args:  takes(1, 1),
 	}
 	f := cmd.Flags()
-	scope := f.String("scope", "", "what the token is for: scim, node-admin, node-user or operator")
+	scope := f.String("scope", "", "what the token is for: scim, node-admin, node-user, jit, jit-proxy or operator")
 	days := f.Int("duration", 365, "`days` until the token expires")
 	noExpiry := f.Bool("no-expiry", false, "make a token that never expires")
 	cmd.MarkFlagsMutuallyExclusive("duration", "no-expiry")

@@ -21,7 +21,7 @@ import (
 func userCommand() *cobra.Command {
 	return family("user", "Show and change users; USER is a POSIX name, uid, userName or id",
 		userListCommand(), userShowCommand(), userAddCommand(), userLockCommand(), userUnlockCommand(),
-		userSetAdminCommand(), userDeleteCommand(), userReadmitCommand(), userRenumberCommand())
+		userSetAdminCommand(), userDeleteCommand(), userReadmitCommand(), userUnbindCommand(), userRenumberCommand())
 }
 
 var userStates = []string{
@@ -230,6 +230,14 @@ func userUnlockCommand() *cobra.Command {
 			j.out.say("\n%s stays locked: the end date has come, which is changed at the provider.", u.Name)
 		}
 		return nil
+	})
+}
+
+func userUnbindCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "unbind USER", Short: "Forget who a user is at OpenID providers; the next login by the userName decides", Args: takes(1, 1)}
+	return administer(cmd, needStore, func(ctx context.Context, j *job, args []string) error {
+		u, err := j.operator.Unbind(ctx, args[0])
+		return j.showUser(u, err)
 	})
 }
 
