@@ -100,7 +100,7 @@ func accountPage(reg scimserver.Registration, r scimserver.Rendering, endSession
 // causePage tells a person why there is no account. What administrators should
 // know besides is in the log.
 func causePage(e *scimserver.NotRegistered) page {
-	p := page{status: e.Status(), Class: "wrong", Status: "Please ask your administrators. The server's log says more."}
+	p := page{status: e.Status(), Class: "wrong", Status: "Please ask your administrators: the server's log tells them why."}
 	switch e.Cause {
 	case scimserver.Locked:
 		p.Title, p.Text = "Your Linux account is locked", []string{"You are signed in, but the account may not be used. Signing in again does not change that."}
