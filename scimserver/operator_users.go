@@ -33,6 +33,8 @@ type UserRecord struct {
 	Password   bool     `json:"password"`
 	Readmit    bool     `json:"readmit,omitempty"`
 	Groups     []string `json:"groups,omitempty"`
+	// Identities are who the user is at OpenID providers.
+	Identities []UserIdentity `json:"identities,omitempty"`
 	// Aliases are former names that still work.
 	Aliases []ledger.Alias `json:"aliases,omitempty"`
 	End     *time.Time     `json:"endDate,omitempty"`
@@ -40,6 +42,13 @@ type UserRecord struct {
 	Since   *time.Time `json:"since,omitempty"`
 	Created *time.Time `json:"created,omitempty"`
 	Changed *time.Time `json:"changed,omitempty"`
+}
+
+// UserIdentity is a user's issuer and sub.
+type UserIdentity struct {
+	Issuer string    `json:"issuer"`
+	Sub    string    `json:"sub"`
+	Bound  time.Time `json:"bound"`
 }
 
 // The states of users, as administrators see them.
@@ -145,6 +154,18 @@ func (o *Operator) User(ctx context.Context, key string) (u UserRecord, err erro
 }
 
 func (o *Operator) showUser(v View, id string) (UserRecord, error) {
+	u, err := o.showAccount(v, id)
+	if err != nil {
+		return UserRecord{}, err
+	}
+	bound, err := v.Identities(id)
+	for _, i := range bound {
+		u.Identities = append(u.Identities, UserIdentity{i.Issuer, i.Sub, i.Bound})
+	}
+	return u, err
+}
+
+func (o *Operator) showAccount(v View, id string) (UserRecord, error) {
 	s, err := v.Subject(id)
 	if err != nil {
 		return UserRecord{}, err

@@ -74,6 +74,10 @@ func (j *job) showUser(u scimserver.UserRecord, err error) error {
 	for _, a := range u.Aliases {
 		aliases = append(aliases, fmt.Sprintf("%s (until %s)", a.Name, timeText(&a.Until)))
 	}
+	var identities []string
+	for _, i := range u.Identities {
+		identities = append(identities, i.Sub+" at "+i.Issuer)
+	}
 	readmit := ""
 	if u.Readmit {
 		readmit = "the next user with the userName"
@@ -95,6 +99,7 @@ func (j *job) showUser(u scimserver.UserRecord, err error) error {
 		{"former names", strings.Join(aliases, ", ")},
 		{"userName", u.UserName},
 		{"externalId", u.ExternalID},
+		{"signs in as", strings.Join(identities, ", ")},
 		{"readmitted", readmit},
 		{"id", u.ID},
 		{"created", timeText(u.Created)},
