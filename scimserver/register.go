@@ -51,7 +51,7 @@ type Once struct {
 //
 // Whom it registered it knows again by issuer and subject, whatever the claims
 // then say. Attributes are followed of those whom registration made and no
-// provider took; of the others the provider says how they are called.
+// provider changed since; of the others the provider says how they are called.
 func (s *Server) Register(ctx context.Context, c Claims, once *Once) (Registration, error) {
 	if err := c.check(); err != nil {
 		return Registration{}, err
@@ -134,8 +134,9 @@ func (r *registrar) again(known Identity) error {
 	if err := r.mayEnter(user.ID); err != nil {
 		return err
 	}
-	if !known.Made || user.ExternalID != "" { // the provider's by now
-		return nil
+	s, err := r.tx.Subject(user.ID)
+	if err != nil || !known.Made || !s.Claimed { // the provider's, or another issuer's
+		return err
 	}
 	_, err = r.operation("users", user.ID).storeUser("", func(old scim.Resource) (scim.Resource, error) {
 		said, err := scim.User.Normalize(r.body())
@@ -255,7 +256,11 @@ func (r *registrar) match(user Resource) error {
 	if err := r.mayEnter(user.ID); err != nil {
 		return err
 	}
-	return r.bind(false)
+	s, err := r.tx.Subject(user.ID)
+	if err != nil {
+		return err
+	}
+	return r.bind(s.Claimed && len(bound) == 0) // one that was unbound
 }
 
 // create makes a new user, or one of a subject whom the ledger knows.
@@ -284,8 +289,11 @@ func (r *registrar) create(known *Identity) error {
 	if known != nil && known.Subject != out.resource.ID {
 		return notRegistered(Taken, "the userName %q is that of another user who was readmitted", r.Username)
 	}
-	if err := r.mayEnter(out.resource.ID); err != nil || known != nil {
+	if err := r.mayEnter(out.resource.ID); err != nil {
 		return err // one that an administrator holds stays held
+	}
+	if err := r.ledger.SetClaimed(r.tx, out.resource.ID, true); err != nil || known != nil {
+		return err
 	}
 	return r.bind(true)
 }

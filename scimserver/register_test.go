@@ -167,6 +167,32 @@ func TestAUserOfTheProviderIsMatchedAndNotDoubled(t *testing.T) {
 	h.refuses(claimed("2", "lovelace@acme.example"), scimserver.Taken, "another person", "user unbind")
 }
 
+func TestAUserWhomTheProviderTakesIsTheProviders(t *testing.T) {
+	t.Parallel()
+	h := open(t, registering)
+	reg := h.register(claimed("1", "ada"))
+	h.do("PATCH", "/Users/"+reg.ID, patch(`{"op":"replace","path":"displayName","value":"As pushed"}`)).ok(200)
+	if reg = h.register(claimed("1", "ada")); reg.Gecos != "As pushed" {
+		t.Errorf("after the provider spoke: %+v", reg)
+	}
+	// Of one that was unbound the next login's claims count again, and a front end
+	// that names the same person does not rename.
+	h.register(claimed("2", "grace"))
+	if _, err := h.steward().Unbind(t.Context(), "grace"); err != nil {
+		t.Fatal(err)
+	}
+	h.register(claimed("3", "grace"))
+	front := scimserver.Claims{Issuer: scimserver.ProxyIssuer, Subject: "grace", Username: "grace", Name: "As the front end says"}
+	h.register(front)
+	renamed := claimed("3", "hopper")
+	if reg = h.register(renamed); reg.Name != "hopper" {
+		t.Errorf("after unbind: %+v", reg)
+	}
+	if reg = h.register(front); reg.Name != "hopper" || reg.Gecos != renamed.Name {
+		t.Errorf("after the front end: %+v", reg)
+	}
+}
+
 func TestNobodyIsMatchedByLessThanTheWholeName(t *testing.T) {
 	t.Parallel()
 	h := open(t, registering)

@@ -165,8 +165,8 @@ type Identity struct {
 	Issuer, Sub string
 	// Subject is the id of the user.
 	Subject string
-	// Made says that this identity's registration made the user, whom somebody
-	// else, such as a provider, made otherwise.
+	// Made says that this identity's registration made the user, and not a
+	// provider, an administrator or the registration of another identity.
 	Made bool
 	// Bound is when the two were bound together, in milliseconds.
 	Bound time.Time

@@ -2,10 +2,10 @@ package ledger
 
 import "strings"
 
-// SetClaimed says whether the members of a group follow what OpenID tokens say
-// of them. It is no change where that is so already.
-func (l *Ledger) SetClaimed(tx Tx, group string, claimed bool) error {
-	known, err := tx.Subject(group)
+// SetClaimed says whether a user or group follows what is claimed at logins. It
+// is no change where that is so already.
+func (l *Ledger) SetClaimed(tx Tx, id string, claimed bool) error {
+	known, err := tx.Subject(id)
 	if err != nil {
 		return err
 	}

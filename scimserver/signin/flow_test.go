@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
@@ -403,6 +404,30 @@ func TestAnAddressCannotFloodTheProvider(t *testing.T) {
 	now = now.Add(time.Second)
 	if status := ask("192.0.2.1"); status != http.StatusFound {
 		t.Errorf("a second later: %d", status)
+	}
+}
+
+func TestManyAddressesLockNobodyOutForLong(t *testing.T) {
+	t.Parallel()
+	l, now := newLimits(), time.Now()
+	for i := range maxAddresses {
+		from := netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, byte(i >> 16), byte(i >> 8), byte(i)}), 64)
+		if !l.take(from, now) {
+			t.Fatalf("address %d is refused", i)
+		}
+	}
+	late := netip.MustParsePrefix("192.0.2.1/32")
+	passed := 0
+	for range 2 * atOnce {
+		if l.take(late, now) {
+			passed++
+		}
+	}
+	if passed != atOnce || len(l.byAddress) > maxAddresses+1 {
+		t.Errorf("%d of those that came late passed, and %d addresses are remembered", passed, len(l.byAddress))
+	}
+	if now = now.Add(time.Second); !l.take(late, now) || len(l.byAddress) > 2 {
+		t.Errorf("a second later %d addresses are remembered", len(l.byAddress))
 	}
 }
 

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -25,22 +26,25 @@ const (
 type limits struct {
 	mu        sync.Mutex
 	byAddress map[netip.Prefix]*rate.Limiter
+	swept     time.Time
 }
 
 func newLimits() limits { return limits{byAddress: map[netip.Prefix]*rate.Limiter{}} }
 
-// take counts a request and reports whether it may be served.
+// take counts a request and reports whether it may be served. Where there are too
+// many addresses, those that come later share one rate.
 func (l *limits) take(from netip.Prefix, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.byAddress) >= maxAddresses && l.byAddress[from] == nil {
-		for a, r := range l.byAddress {
-			if r.TokensAt(now) >= atOnce { // as good as one that is new
-				delete(l.byAddress, a)
-			}
+		if now.Sub(l.swept) >= time.Second {
+			l.swept = now
+			maps.DeleteFunc(l.byAddress, func(_ netip.Prefix, r *rate.Limiter) bool {
+				return r.TokensAt(now) >= atOnce // as good as one that is new
+			})
 		}
 		if len(l.byAddress) >= maxAddresses {
-			return false
+			from = netip.Prefix{}
 		}
 	}
 	r := l.byAddress[from]

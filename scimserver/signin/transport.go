@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"time"
 )
 
@@ -80,7 +81,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 func checkURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
+	case err != nil || !plainHost.MatchString(u.Host) || u.User != nil || u.Fragment != "":
 		return fmt.Errorf("%.200q is not a URL such as https://id.example", text)
 	case u.Scheme == "https":
 		return nil
@@ -89,6 +90,10 @@ func checkURL(text string) error {
 	}
 	return fmt.Errorf("%.200q is not an https:// URL, and http:// is for loopback addresses only", text)
 }
+
+// plainHost: a name or address, perhaps a port, and nothing that a header would
+// read otherwise.
+var plainHost = regexp.MustCompile(`^[A-Za-z0-9.:\[\]_-]+$`)
 
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
