@@ -22,7 +22,7 @@ type openID struct {
 
 	mu       sync.Mutex
 	settings struct {
-		Client   map[string]any            `json:"client"`
+		Clients  []map[string]any          `json:"clients"`
 		Accounts map[string]map[string]any `json:"accounts"`
 	}
 }
@@ -74,11 +74,11 @@ func startOpenID(t testing.TB) *openID {
 	return o
 }
 
-// admit makes the server the provider's client.
-func (o *openID) admit(t testing.TB, server string) {
+// admit makes somebody the provider's client, before it is asked first.
+func (o *openID) admit(t testing.TB, id, redirect string) {
 	t.Helper()
 	o.write(t, func() {
-		o.settings.Client = map[string]any{"client_id": "pwb", "client_secret": clientSecret, "redirect_uris": []string{server + "/openid/callback"}}
+		o.settings.Clients = append(o.settings.Clients, map[string]any{"client_id": id, "client_secret": clientSecret, "redirect_uris": []string{redirect}})
 	})
 }
 
@@ -117,7 +117,7 @@ func newOpenIDRig(t testing.TB, flags ...string) (*rig, *openID) {
 		"--user-provisioning-register-on-first-login", "--auth-openid-issuer", o.issuer, "--auth-openid-client-id", "pwb", "--auth-openid-client-secret-file", secret,
 		"--auth-openid-groups-claim", "groups", "--auth-openid-scopes", "openid,profile,email,groups", "--auth-openid-wait", "30s",
 	}, flags...)...)
-	o.admit(t, r.server.URL)
+	o.admit(t, "pwb", r.server.URL+"/openid/callback")
 	return r, o
 }
 
@@ -175,11 +175,17 @@ func ask[T any](b *browser, what string, action chromedp.Action[T]) T {
 // returns what the page at the end says.
 func (b *browser) signIn(server, login string) string {
 	b.t.Helper()
+	b.enter(server+"/openid/login", login)
+	return b.arrives(server)
+}
+
+// enter follows a link to the provider, who asks for name and consent.
+func (b *browser) enter(link, login string) {
+	b.t.Helper()
 	b.does("sign in as "+login,
-		chromedp.Navigate(server+"/openid/login"),
+		chromedp.Navigate(link),
 		chromedp.SendKeys(`input[name="login"]`, login), chromedp.SendKeys(`input[name="password"]`, "any"), chromedp.Click(`button[type="submit"]`),
 		chromedp.WaitVisible(`//button[text()="Continue"]`), chromedp.Click(`//button[text()="Continue"]`))
-	return b.arrives(server)
 }
 
 // again signs in who has a session at the provider already.

@@ -4,16 +4,22 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"pwb/cmd/harness"
 )
 
 // TestAFirstLoginIsOnTheNodeBeforeThePageIsShown goes the whole way: Chromium, a
@@ -103,6 +109,81 @@ func TestWhomTheProviderPushedIsThePersonWhoSignsIn(t *testing.T) {
 	}
 	if len(users) != 1 || users[0].ID != id || users[0].Name != "grace" {
 		t.Errorf("the users are %v", users)
+	}
+}
+
+// TestAPortalBringsARealIDToken is a portal that signs a person in by itself.
+func TestAPortalBringsARealIDToken(t *testing.T) {
+	t.Parallel()
+	codes := make(chan string, 1)
+	portal := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if code := r.URL.Query().Get("code"); code != "" {
+			codes <- code
+		}
+	}))
+	t.Cleanup(portal.Close)
+	r, idp := newOpenIDRig(t, "--auth-openid-audiences", "portal")
+	idp.admit(t, "portal", portal.URL+"/back")
+	idp.admit(t, "stranger", "http://127.0.0.1:1/")
+	idp.says(t, "ada", map[string]any{"preferred_username": "ada@acme.example", "name": "Ada Lovelace", "groups": []string{"Engine"}})
+	verifier := strings.Repeat("verifier", 8)
+	sum := sha256.Sum256([]byte(verifier))
+	newBrowser(t).enter(idp.issuer+"/auth?"+url.Values{
+		"client_id": {"portal"}, "response_type": {"code"}, "scope": {"openid profile groups"}, "redirect_uri": {portal.URL + "/back"},
+		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
+		"claims": {`{"id_token":{"preferred_username":null,"name":null,"groups":null}}`},
+	}.Encode(), "ada")
+	var code string
+	select {
+	case code = <-codes:
+	case <-within(t).Done():
+		t.Fatal("the browser does not come back to the portal")
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, idp.issuer+"/token", strings.NewReader(url.Values{
+		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {portal.URL + "/back"}, "code_verifier": {verifier},
+	}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth("portal", url.QueryEscape(clientSecret))
+	res, err := r.scim.Client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var tokens struct {
+		ID string `json:"id_token"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&tokens); err != nil || tokens.ID == "" {
+		t.Fatalf("the provider answers %d without an ID token: %v", res.StatusCode, err)
+	}
+	token, err := r.server.Token(t.Context(), "portal", "jit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, answer, err := r.register(t.Context(), token, fmt.Sprintf(`{"id_token":%q}`, tokens.ID))
+	if err != nil || status != http.StatusOK || answer["name"] != "ada" || answer["gecos"] != "Ada Lovelace" || fmt.Sprint(answer["groups"]) != "[engine]" {
+		t.Fatalf("the portal is answered %d %v %v", status, answer, err)
+	}
+	r.server.Stop() // what was used stays used
+	r.server, err = harness.StartServer(context.Background(), bin, r.server.DataDir, "127.0.0.1:0", "--user-provisioning-register-on-first-login",
+		"--auth-openid-issuer", idp.issuer, "--auth-openid-client-id", "portal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := r.server
+	t.Cleanup(second.Stop)
+	if status, answer, err = r.register(t.Context(), token, fmt.Sprintf(`{"id_token":%q}`, tokens.ID)); err != nil || status != http.StatusConflict || answer["error"] != "replayed" {
+		t.Errorf("the token once more is answered %d %v %v", status, answer, err)
+	}
+	second.Stop()
+	r.start(t, "store", "127.0.0.1:0", "--user-provisioning-register-on-first-login", "--auth-openid-issuer", idp.issuer, "--auth-openid-client-id", "stranger")
+	if status, answer, err = r.register(t.Context(), token, fmt.Sprintf(`{"id_token":%q}`, tokens.ID)); err != nil || status != http.StatusForbidden || answer["error"] != "untrusted" {
+		t.Errorf("a server that does not know the portal answers %d %v %v", status, answer, err)
+	}
+	if log := r.server.Log(); strings.Contains(log, tokens.ID) || strings.Contains(log, clientSecret) {
+		t.Error("the server logs secrets")
 	}
 }
 
