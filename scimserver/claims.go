@@ -44,6 +44,7 @@ const (
 
 // check refuses what cannot be a person, and removes doubled groups.
 func (c *Claims) check() error {
+	c.Name, c.Email = strings.TrimSpace(c.Name), strings.TrimSpace(c.Email)
 	for _, f := range []struct {
 		what, value string
 		least, most int

@@ -44,13 +44,6 @@ type UserRecord struct {
 	Changed *time.Time `json:"changed,omitempty"`
 }
 
-// UserIdentity is a user's issuer and sub.
-type UserIdentity struct {
-	Issuer string    `json:"issuer"`
-	Sub    string    `json:"sub"`
-	Bound  time.Time `json:"bound"`
-}
-
 // The states of users, as administrators see them.
 const (
 	StateActive   = "active"
@@ -150,18 +143,6 @@ func (o *Operator) User(ctx context.Context, key string) (u UserRecord, err erro
 		u, err = o.showUser(v, id)
 		return err
 	})
-	return u, err
-}
-
-func (o *Operator) showUser(v View, id string) (UserRecord, error) {
-	u, err := o.showAccount(v, id)
-	if err != nil {
-		return UserRecord{}, err
-	}
-	bound, err := v.Identities(id)
-	for _, i := range bound {
-		u.Identities = append(u.Identities, UserIdentity{i.Issuer, i.Sub, i.Bound})
-	}
 	return u, err
 }
 

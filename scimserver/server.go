@@ -195,9 +195,14 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Handle has h answer what begins with a path, with the server's deadlines. It is
-// called before the first request.
-func (s *Server) Handle(path string, h http.Handler) { s.mux.Handle(path, h) }
+// Handle has h answer what begins with a path, which may wait as a registration
+// does. It is called before the first request.
+func (s *Server) Handle(path string, h http.Handler) {
+	s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		s.allow(w, s.cfg.RegisterWait)
+		h.ServeHTTP(w, r)
+	})
+}
 
 // Drain ends the long polls, so that a graceful shutdown need not wait for them.
 func (s *Server) Drain() {

@@ -24,7 +24,7 @@ func addOpenIDKeys(f *pflag.FlagSet) {
 	f.StringSlice("auth-openid-scopes", []string{"openid", "profile", "email"}, "`scopes` that the provider is asked for")
 	f.StringSlice("auth-openid-audiences", nil, "`clients` of the provider, besides auth-openid-client-id, whose ID tokens portals may bring")
 	f.String("auth-openid-match", string(scimserver.MatchUserName), "which users that a provider or administrator made a person may turn out to be at the first login: `username`, whose userName is the claim to the letter; external-id, whose externalId is the sub besides; nobody")
-	f.String("auth-openid-ca-cert", "", "PEM `file` of the authorities to trust for the provider in place of the system's")
+	f.String("auth-openid-ca-cert", "", "PEM `file` of the authorities to trust for the provider in place of the system's, read at the start")
 	f.Duration("auth-openid-wait", 5*time.Second, "most `time` that a registration waits until the nodes that follow show it, 30s at most; 0: not at all")
 }
 

@@ -265,9 +265,12 @@ func (h *Handler) redeem(ctx context.Context, d *discovered, base string, a atte
 	}
 	said := v.claims
 	// Many providers say more at another place.
-	if d.UserInfoEndpoint() != "" && token.AccessToken != "" && p.lacks(said) {
+	if d.UserInfoEndpoint() != "" && token.AccessToken != "" && lacks(said, p.cfg.UsernameClaim, p.cfg.GroupsClaim, "name") {
 		more, err := p.userInfo(ctx, d, token, v.Subject)
-		if err != nil {
+		switch {
+		case errors.Is(err, scimserver.ErrAway) && !lacks(said, p.cfg.UsernameClaim, p.cfg.GroupsClaim):
+			h.log.Warn("a person's full name is not to be had", "error", err)
+		case err != nil:
 			return c, once, err
 		}
 		for name, value := range more {

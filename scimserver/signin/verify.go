@@ -171,12 +171,11 @@ func (p *Provider) claims(sub string, said map[string]any) (c scimserver.Claims,
 	return c, nil
 }
 
-// lacks reports whether the claims have not all that the configuration reads.
-func (p *Provider) lacks(said map[string]any) bool {
-	for _, name := range []string{p.cfg.UsernameClaim, p.cfg.GroupsClaim, "name"} {
-		if _, ok := said[name]; !ok && name != "" {
-			return true
-		}
-	}
-	return false
+// lacks reports whether the claims have not all of those that are read; an empty
+// name is none.
+func lacks(said map[string]any, names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		_, has := said[name]
+		return name != "" && !has
+	})
 }

@@ -140,7 +140,10 @@ func TestAProviderThatIsAwayIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	s := newSite(t, func(c *Config) { c.Now = func() time.Time { return now } })
-	down := func(w http.ResponseWriter, _ *http.Request) bool { http.Error(w, "down", 502); return true }
+	down := func(w http.ResponseWriter, _ *http.Request) bool {
+		http.Error(w, "down", http.StatusBadGateway)
+		return true
+	}
 	s.idp.is(func() { s.idp.broken = down })
 	token := s.idp.token("RS256", "rsa", nil)
 	for range 5 {
@@ -186,7 +189,7 @@ func TestAProviderThatAnswersNonsenseIsNotBelieved(t *testing.T) {
 		"a name and a password":     func(p *idp) { p.discovery["userinfo_endpoint"] = "https://a:b@id.example/" },
 		"a redirection": func(p *idp) {
 			p.broken = func(w http.ResponseWriter, r *http.Request) bool {
-				http.Redirect(w, r, "https://evil.example/", 302)
+				http.Redirect(w, r, "https://evil.example/", http.StatusFound)
 				return true
 			}
 		},
