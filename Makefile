@@ -2,7 +2,7 @@
 # tests use are installed; otherwise what is left out is said.
 
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-PACKAGES    = libnss-extrausers libnss-cache nscd strace curl valgrind openssh-server openssh-client sudo cron python3 chromium
+PACKAGES    = libnss-extrausers libnss-cache nscd strace curl valgrind openssh-server openssh-client sudo cron python3 pamtester perl chromium
 VERSION    ?= dev
 OUT        ?= bin
 
@@ -15,8 +15,10 @@ NSS_LINK  = -Wl,-soname,libnss_pwb.so.2,-z,now,-z,relro,--version-script=$(NSS)/
 
 # netgo: the agent looks the server up in /etc/hosts and DNS by itself, not through
 # the name services that it feeds; without libc it also starts faster, in less memory.
+# pwb-pam starts at each login, as root, and has nothing of libc's at all.
 build: module
 	go build -trimpath -tags netgo -ldflags "-X main.version=$(VERSION)" -o $(OUT)/ ./cmd/pwb-server ./cmd/pwb-agent ./cmd/pwb-demo
+	CGO_ENABLED=0 go build -trimpath -tags netgo -ldflags "-s -w -X main.version=$(VERSION)" -o $(OUT)/ ./cmd/pwb-pam
 
 # The NSS module, and the program that asks the server for it.
 module:

@@ -14,11 +14,11 @@ import (
 // It reads files that were touched since, and fails with ErrStale if they changed
 // after the plan was made.
 func (p *Plan) Altered() (all []string, err error) {
-	d, err := openDir(p.r.cfg.Dir)
+	d, err := p.r.openBoth()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
+	defer func() { err = errors.Join(err, d.closeAll()) }()
 	for i := range p.files {
 		f := &p.files[i]
 		if f.right || f.gone || f.had.Written == nil {
@@ -29,7 +29,7 @@ func (p *Plan) Altered() (all []string, err error) {
 			return nil, err
 		}
 		if how != "" {
-			all = append(all, filepath.Join(d.path, f.name)+" "+how)
+			all = append(all, d.pathOf(f.name)+" "+how)
 		}
 	}
 	for _, x := range p.indexes {
@@ -50,7 +50,7 @@ func (f *plannedFile) altered(d *dir) (string, error) {
 	case f.was.size != f.had.Written.Size && (f.had.Intended == nil || f.was.size != f.had.Intended.Size):
 		return fmt.Sprintf("has %d bytes in place of %d", f.was.size, f.had.Written.Size), nil
 	}
-	sum, err := d.digest(f.name, f.was)
+	sum, err := d.of(f.name).digest(f.name, f.was)
 	if err != nil {
 		return "", err
 	}

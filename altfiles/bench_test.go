@@ -46,6 +46,17 @@ func BenchmarkPlan100kRenamed(b *testing.B) {
 	benchmarkPlanOf(b, rows, 100_000)
 }
 
+// BenchmarkPlan100kKeyed is of people who all have two SSH keys.
+func BenchmarkPlan100kKeyed(b *testing.B) {
+	rows := manyRows(100_000)
+	for i, row := range rows {
+		if a := row.Account; a != nil {
+			a.Keys = []string{sshKey(2 * i), sshKey(2*i + 1)}
+		}
+	}
+	benchmarkPlanOf(b, rows, 100_000)
+}
+
 func benchmarkPlan(b *testing.B, n int) { benchmarkPlanOf(b, manyRows(n), n) }
 
 // benchmarkPlanOf plans against files that differ in one account, the usual case.

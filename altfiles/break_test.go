@@ -60,7 +60,7 @@ func rendered(t *testing.T, rows []roster.Row) map[string]string {
 }
 
 // inTheirOrder is how a commit puts them in place.
-var inTheirOrder = []string{ShadowIndex, shadowName, groupName, passwdName, RosterIndex}
+var inTheirOrder = []string{KeysFile, ShadowIndex, shadowName, groupName, passwdName, RosterIndex}
 
 // checkWritten fails unless each file is whole, old or new, and none is new
 // before those that are written ahead of it. It returns how many are new.
@@ -120,7 +120,7 @@ func TestFaultAtEachStep(t *testing.T) {
 						if written != len(inTheirOrder) {
 							t.Errorf("%d files are new, though nothing failed but %v", written, err)
 						}
-					} else if tells := strings.Contains(err.Error(), "new already"); tells != (written > 0) && !strings.Contains(err.Error(), "rename "+ShadowIndex) {
+					} else if tells := strings.Contains(err.Error(), "new already"); tells != (written > 0) && !strings.Contains(err.Error(), "rename "+inTheirOrder[0]) {
 						t.Errorf("%d files are new, but the error says: %v", written, err)
 					}
 					noTemps(t, r)
@@ -214,8 +214,8 @@ func TestKilledAtEachStep(t *testing.T) {
 						t.Errorf("manifest has %+v for %s", rec, name)
 					}
 				}
-				for _, name := range []string{shadowName, groupName, passwdName} {
-					if rec := m.record(r.cfg.Dir, name); rec.Written == nil || rec.Intended != nil {
+				for name, dir := range map[string]string{KeysFile: r.cfg.StateDir, shadowName: r.cfg.Dir, groupName: r.cfg.Dir, passwdName: r.cfg.Dir} {
+					if rec := m.Dirs[dir][name]; rec.Written == nil || rec.Intended != nil {
 						t.Errorf("manifest has %+v for %s", rec, name)
 					}
 				}

@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"pwb/roster"
 )
 
-// Commit writes what the plan changes: the index of shadow and shadow first, then
-// group, then passwd, then their index, each by a rename, so that a reader sees the
+// Commit writes what the plan changes: the keys first, then the index of shadow and
+// shadow, then group, then passwd, then their index, each by a rename, so that a reader sees the
 // old file or the new one. All are
 // complete and durable beside their targets before the first is renamed, and
 // the manifest claims them by then. A file whose bytes, mode and owner are
@@ -29,7 +30,7 @@ import (
 // files are neither those that were planned against nor already as they shall
 // be, and with a *ForeignError when something else is in their place.
 func (p *Plan) Commit(at roster.Position) (err error) {
-	if p.filesChanged() || p.unswept {
+	if slices.ContainsFunc(p.files, func(f plannedFile) bool { return !f.right && f.kind != KeysFile }) || p.unswept {
 		if err := p.checkWritable(); err != nil {
 			return err
 		}
@@ -56,6 +57,7 @@ func (p *Plan) Commit(at roster.Position) (err error) {
 	if d.id != p.dir {
 		return fmt.Errorf("directory %s: %w: plan again", d.path, ErrStale)
 	}
+	d.state = state
 	m, err := readManifest(state)
 	if err != nil {
 		return err
@@ -88,13 +90,13 @@ func (p *Plan) sweep(k *keeping) error {
 		return err
 	}
 	k.recovered = k.m.recover(k.d, p.r.cfg.KeepGenerations)
-	if err := k.d.sweep(k.salvage(left), p.r.step); err != nil {
+	if err := k.d.sweep(k.salvage(k.d, left), p.r.step); err != nil {
 		return err
 	}
 	if left, err = k.state.leftovers(stateFiles...); err != nil {
 		return err
 	}
-	return k.state.sweep(left, p.r.step)
+	return k.state.sweep(k.salvage(k.state, left), p.r.step)
 }
 
 // todo is which files are to be written, seen anew: time has passed since the
@@ -103,7 +105,7 @@ func (p *Plan) todo(d *dir, m *manifest) ([]*plannedFile, error) {
 	var todo []*plannedFile
 	for i := range p.files {
 		f := &p.files[i]
-		st, err := d.inspect(f.name)
+		st, err := d.find(f.name)
 		if err != nil {
 			return nil, err
 		}
@@ -113,7 +115,7 @@ func (p *Plan) todo(d *dir, m *manifest) ([]*plannedFile, error) {
 				return nil, err
 			}
 			if !right {
-				return nil, fmt.Errorf("%s: %w: plan again", filepath.Join(d.path, f.name), ErrStale)
+				return nil, fmt.Errorf("%s: %w: plan again", d.pathOf(f.name), ErrStale)
 			}
 		}
 		if right {
@@ -128,10 +130,11 @@ func (p *Plan) todo(d *dir, m *manifest) ([]*plannedFile, error) {
 }
 
 // write does the work: claim, draft, publish, settle. An index is put in place with
-// what it is of: that of shadow before all, that of passwd and group behind all.
+// what it is of: that of shadow before all but the keys, that of passwd and group
+// behind all.
 func (p *Plan) write(k *keeping, todo []*plannedFile, indexes []*plannedIndex, at roster.Position) (err error) {
 	state, d, m := k.state, k.d, k.m
-	if err := p.r.unlock(state); err != nil {
+	if err := p.r.unlock(state, p.public()); err != nil {
 		return err
 	}
 	if len(todo) == 0 && len(indexes) == 0 {
@@ -160,7 +163,7 @@ func (p *Plan) write(k *keeping, todo []*plannedFile, indexes []*plannedIndex, a
 	}
 	for _, f := range todo {
 		if !f.gone {
-			m.intend(d.path, f)
+			m.intend(d, f)
 		}
 	}
 	for _, x := range indexes {
@@ -169,6 +172,9 @@ func (p *Plan) write(k *keeping, todo []*plannedFile, indexes []*plannedIndex, a
 		}
 	}
 	if err := m.write(state, p.r.step); err != nil {
+		return err
+	}
+	if err := p.removeGone(k, todo, true); err != nil {
 		return err
 	}
 	if err := p.removeIndexes(k, indexes, true); err != nil {
@@ -182,15 +188,8 @@ func (p *Plan) write(k *keeping, todo []*plannedFile, indexes []*plannedIndex, a
 			return err
 		}
 	}
-	for _, f := range todo {
-		if f.gone {
-			if sum := k.old(f); sum != "" {
-				k.copyFirst(f.name, sum)
-			}
-			if err := d.remove(f.name, p.r.step); err != nil {
-				return err
-			}
-		}
+	if err := p.removeGone(k, todo, false); err != nil {
+		return err
 	}
 	if err := p.removeIndexes(k, indexes, false); err != nil {
 		return err
@@ -206,13 +205,30 @@ func (p *Plan) write(k *keeping, todo []*plannedFile, indexes []*plannedIndex, a
 	return nil
 }
 
+// removeGone removes files that shall be gone: keys before the first file is replaced,
+// others behind the last.
+func (p *Plan) removeGone(k *keeping, todo []*plannedFile, first bool) error {
+	for _, f := range todo {
+		if !f.gone || first != (f.kind == KeysFile) {
+			continue
+		}
+		if sum := k.old(f); sum != "" {
+			k.copyFirst(f.name, sum)
+		}
+		if err := k.d.of(f.name).remove(f.name, p.r.step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // draftFiles writes files beside their places.
 func (p *Plan) draftFiles(k *keeping, todo []*plannedFile) (drafts []*draft, err error) {
 	for _, f := range todo {
 		if f.gone {
 			continue
 		}
-		dr, err := k.d.draft(f.name, f.data, f.owner, p.r.step)
+		dr, err := k.d.of(f.name).draft(f.name, f.data, f.owner, p.r.step)
 		if err != nil {
 			return drafts, err
 		}
@@ -227,6 +243,9 @@ func (p *Plan) draftFiles(k *keeping, todo []*plannedFile) (drafts []*draft, err
 
 // inOrder is the order in which all are put in place.
 func inOrder(drafts, lookups []*draft) (all []*draft) {
+	if len(drafts) > 0 && drafts[0].name == KeysFile {
+		all, drafts = append(all, drafts[0]), drafts[1:]
+	}
 	for _, dr := range lookups {
 		if dr.name == ShadowIndex {
 			all = append(all, dr)
@@ -270,16 +289,16 @@ func (p *Plan) settle(k *keeping) error {
 	change := k.recovered || k.noted || m.Memory.Next != nil
 	for i := range p.files {
 		f := &p.files[i]
-		r := m.record(d.path, f.name)
+		r := m.record(d, f.name)
 		switch {
 		case f.gone && r != (record{}):
-			m.set(d.path, f.name, record{})
+			m.set(d, f.name, record{})
 		case r.Intended != nil:
-			st, err := d.inspect(f.name)
+			st, err := d.find(f.name)
 			if err != nil {
 				return err
 			}
-			m.set(d.path, f.name, record{Written: f.content(), Placed: st.mark()})
+			m.set(d, f.name, record{Written: f.content(), Placed: st.mark()})
 		default:
 			continue
 		}

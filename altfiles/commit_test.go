@@ -16,8 +16,8 @@ import (
 )
 
 var (
-	oldRows = []roster.Row{account("1", "ada", 2000), account("2", "bob", 2001), group("1", "eng", 3000), member("1", "1")}
-	newRows = []roster.Row{account("1", "ada", 2000, locked), account("3", "carol", 2002), group("1", "eng", 3000), member("1", "3")}
+	oldRows = []roster.Row{account("1", "ada", 2000, withKeys(1)), account("2", "bob", 2001, withKeys(2, 3)), group("1", "eng", 3000), member("1", "1")}
+	newRows = []roster.Row{account("1", "ada", 2000, locked, withKeys(1)), account("3", "carol", 2002, withKeys(4)), group("1", "eng", 3000), member("1", "3")}
 )
 
 func stamps(t *testing.T, r *Renderer) map[string]stamp {
@@ -46,7 +46,11 @@ func TestCommitWritesTheFilesWithTheirModes(t *testing.T) {
 		if got := read(t, r, f.name); got != string(f.data) {
 			t.Errorf("%s holds %q", f.name, got)
 		}
-		info, err := os.Lstat(filepath.Join(r.cfg.Dir, f.name))
+		dir := r.cfg.Dir
+		if f.name == KeysFile {
+			dir = r.cfg.StateDir
+		}
+		info, err := os.Lstat(filepath.Join(dir, f.name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -423,7 +427,7 @@ func TestOnlyLeftoversOfOursAreRemoved(t *testing.T) {
 // and after has a shadow line at every moment.
 func TestReadersNeverSeeHalf(t *testing.T) {
 	r := newRenderer(t, scratch(t))
-	versions := map[string]map[string]bool{passwdName: {}, groupName: {}, shadowName: {}}
+	versions := map[string]map[string]bool{passwdName: {}, groupName: {}, shadowName: {}, KeysFile: {}}
 	sets := [][]roster.Row{oldRows, newRows}
 	for _, rows := range sets {
 		for _, f := range commit(t, r, rows).files {
@@ -436,13 +440,13 @@ func TestReadersNeverSeeHalf(t *testing.T) {
 	for i := range rounds {
 		readers.Go(func() {
 			for {
-				for _, name := range []string{passwdName, groupName, shadowName} {
-					data, err := os.ReadFile(filepath.Join(r.cfg.Dir, name))
+				for name, dir := range map[string]string{passwdName: r.cfg.Dir, groupName: r.cfg.Dir, shadowName: r.cfg.Dir, KeysFile: r.cfg.StateDir} {
+					data, err := os.ReadFile(filepath.Join(dir, name))
 					if err != nil || !versions[name][string(data)] {
 						t.Errorf("%s: %v, %q", name, err, data)
 						return
 					}
-					if !strings.HasPrefix(string(data), "ada:") {
+					if name != KeysFile && !strings.HasPrefix(string(data), "ada:") {
 						t.Errorf("ada is not in %s", name)
 						return
 					}

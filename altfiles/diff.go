@@ -26,16 +26,17 @@ import (
 //
 // Lines are matched by name, not by place. Hashes are never shown: their method
 // stands for them, and "(changed)" where nothing else tells two lines apart.
-// Lines that no name service could read are shown by their length. Lookup indexes
+// Lines that no name service could read are shown by their length. SSH keys are shown
+// by their fingerprints, each line by itself. Lookup indexes
 // are told of where only these differ.
 //
 // It reads the old files again, and fails with ErrStale if they changed since.
 func (p *Plan) WriteDiff(w io.Writer) (err error) {
-	d, err := openDir(p.r.cfg.Dir)
+	d, err := p.r.openBoth()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
+	defer func() { err = errors.Join(err, d.closeAll()) }()
 	if d.id != p.dir {
 		return fmt.Errorf("directory %s: %w", d.path, ErrStale)
 	}
@@ -66,7 +67,7 @@ func (p *Plan) WriteDiff(w io.Writer) (err error) {
 	return out.Flush()
 }
 
-func (p *Plan) diffFile(w io.Writer, d *dir, f *plannedFile) error {
+func (p *Plan) diffFile(w *bufio.Writer, d *dir, f *plannedFile) error {
 	now, find, show := p.now.passwd, p.now.passwd.find, showPasswd
 	switch f.kind {
 	case groupName:
@@ -74,7 +75,18 @@ func (p *Plan) diffFile(w io.Writer, d *dir, f *plannedFile) error {
 	case shadowName:
 		now, show = p.now.shadow, showShadow // found as in passwd
 	}
-	fmt.Fprintf(w, "--- %s\n", filepath.Join(d.path, f.name))
+	dir := d.path
+	if f.kind == KeysFile {
+		dir = p.r.cfg.StateDir
+	}
+	fmt.Fprintf(w, "--- %s\n", filepath.Join(dir, f.name))
+	if f.kind == KeysFile {
+		shown, err := p.diffKeys(w, d)
+		if err != nil {
+			return err
+		}
+		return f.diffRest(w, shown)
+	}
 	if f.index != "" {
 		return f.diffIndex(w)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 
 	"pwb/roster"
@@ -25,6 +24,7 @@ const (
 	sameShadow                    // and has the same
 	openShadow                    // neither locked nor expired
 	freeShadow                    // not locked, be it expired
+	otherKeys                     // it had other SSH keys
 )
 
 // weighing compares the rendering with the files on disk.
@@ -74,6 +74,15 @@ func (p *Plan) weigh(d *dir) (roster.Effect, error) {
 	e.Removed = w.settleStrays()
 	e.Before = e.Removed
 	w.dropRenamed()
+	err := p.eachKeyChange(d, func(line []byte, _ bool) error {
+		if i, ok := now.passwd.find(firstWord(line)); ok {
+			w.was[i] |= otherKeys
+		}
+		return nil
+	})
+	if err != nil {
+		return e, err
+	}
 	for i := range w.was {
 		if _, ok := now.alias(i); !ok {
 			w.count(i, &e)
@@ -110,7 +119,7 @@ func (w *weighing) count(i int, e *roster.Effect) {
 
 // same reports whether nothing changes in a line of passwd and its shadow.
 func (w *weighing) same(was before) bool {
-	return was&samePasswd != 0 && (was&sameShadow != 0 || was&hadShadow == 0 && !w.r.rules.shadow)
+	return was&(samePasswd|otherKeys) == samePasswd && (was&sameShadow != 0 || was&hadShadow == 0 && !w.r.rules.shadow)
 }
 
 func (w *weighing) passwdLine(line []byte) error {
@@ -311,13 +320,16 @@ func (p *Plan) eachOldLine(d *dir, kind string, do func(line []byte) error) erro
 	if f == nil || !f.was.exists {
 		return nil
 	}
-	name := f.name
-	file, err := d.open(name, f.was)
+	at := d.of(f.name)
+	if at == nil {
+		return ErrStale
+	}
+	file, err := at.open(f.name, f.was)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	return eachLine(file, filepath.Join(d.path, name), do)
+	return eachLine(file, d.pathOf(f.name), do)
 }
 
 // eachLine calls do with each line of a file, without its newline; the bytes hold

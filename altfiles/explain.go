@@ -1,6 +1,7 @@
 package altfiles
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -123,8 +124,8 @@ func (e *explainer) account(a *roster.Account) Explanation {
 	x.check("local files", e.local.checkAccount(mine), fmt.Sprintf("%s and %s have neither its name nor its number", e.local.passwdFile, e.local.groupFile))
 	for _, q := range e.effect.Quarantined {
 		if q.Key == x.Key {
-			rule := "alias"
-			if q.Name == a.Name {
+			rule := cmp.Or(q.Part, "alias")
+			if q.Name == a.Name && q.Part == "" {
 				rule, x.Outcome = "quarantine", OutcomeQuarantined
 			}
 			x.say(rule, refuses, "%s", q.Reason)
@@ -157,7 +158,7 @@ func (e *explainer) explainLock(x *Explanation, a *roster.Account) {
 	case a.Locked:
 		x.say("lock", changes, "the server locks it, as it does with who is deactivated, deleted or locked by an administrator: shell %s, password \"!\", expired", e.rules.nologin)
 	case strings.HasPrefix(a.Hash, "!"):
-		x.say("lock", says, "its password is locked (\"!\" before the hash)")
+		x.say("lock", says, "its password is locked (\"!\" before the hash), and its SSH keys with it")
 	case a.Expire > 0 && e.r.today() >= a.Expire:
 		x.say("lock", says, "it expired on day %d, today is day %d", a.Expire, e.r.today())
 	default:

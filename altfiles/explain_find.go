@@ -1,6 +1,7 @@
 package altfiles
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"iter"
@@ -48,7 +49,7 @@ func (f *findings) see(row roster.Row) {
 	case row.Account != nil:
 		if a := row.Account; is(a.Name, a.UID) || slices.Contains(a.Aliases, f.asked) {
 			kept := *a // a row holds until the next
-			kept.Aliases = slices.Clone(a.Aliases)
+			kept.Aliases, kept.Keys = slices.Clone(a.Aliases), slices.Clone(a.Keys)
 			f.accounts = append(f.accounts, &kept)
 			f.members[a.ID] = map[string]bool{}
 		}
@@ -87,7 +88,15 @@ func (e *explainer) nextLines(name string) (all []Line) {
 	if e.now.shadow.count() > 0 {
 		all = append(all, Line{shadowName, showShadow(e.now.shadow.line(i))})
 	}
-	return append(all, e.nextGroup(name)...)
+	all = append(all, e.nextGroup(name)...)
+	if f := e.file(KeysFile); f != nil && !f.gone {
+		for line := range bytes.Lines(f.data) {
+			if string(firstWord(line)) == name {
+				all = append(all, Line{KeysFile, showKey(line[:len(line)-1])})
+			}
+		}
+	}
+	return all
 }
 
 func (e *explainer) nextGroup(name string) []Line {
@@ -100,11 +109,11 @@ func (e *explainer) nextGroup(name string) []Line {
 
 // addNow adds the lines that the files on disk have of all names in question.
 func (e *explainer) addNow(all []Explanation) (err error) {
-	d, err := openDir(e.r.cfg.Dir)
+	d, err := e.r.openBoth()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
+	defer func() { err = errors.Join(err, d.closeAll()) }()
 	if d.id != e.dir {
 		return fmt.Errorf("directory %s: %w", d.path, ErrStale)
 	}
@@ -115,8 +124,9 @@ func (e *explainer) addNow(all []Explanation) (err error) {
 			names[i][x.Name] = true
 		}
 		for _, line := range x.Next {
-			name, _, _ := strings.Cut(line.Text, ":")
-			names[i][name] = true
+			if name, _, ok := strings.Cut(line.Text, ":"); ok && line.File != KeysFile {
+				names[i][name] = true
+			}
 		}
 	}
 	// An account's lines are those of its name or its number.
@@ -149,7 +159,14 @@ func (e *explainer) addNow(all []Explanation) (err error) {
 			return err
 		}
 	}
-	return nil
+	return e.eachOldLine(d, KeysFile, func(line []byte) error {
+		for i, x := range all {
+			if x.Kind != "group" && names[i][string(firstWord(line))] {
+				all[i].Now = append(all[i].Now, Line{KeysFile, showKey(line)})
+			}
+		}
+		return nil
+	})
 }
 
 func quoted(s string) string { return printable([]byte(s)) }

@@ -35,7 +35,7 @@ type generation struct {
 	Time     time.Time          `json:"time"`
 	Accounts int                `json:"accounts"`
 	Dir      string             `json:"dir"`
-	Files    map[string]content `json:"files"` // by name
+	Files    map[string]content `json:"files"` // by name; KeysFile is in the state directory
 }
 
 // memory is what the manifest says of generations.
@@ -167,6 +167,7 @@ func (r *Renderer) Generations() (all []Generation, err error) {
 	if err != nil {
 		return nil, err
 	}
+	d.state = state
 	m.recover(d, r.cfg.KeepGenerations)
 	for _, g := range complete(m.Memory.List, m.Memory.InPlace, names) {
 		if g.Dir == d.path {
@@ -186,11 +187,11 @@ func (m *manifest) recover(d *dir, keep int) bool {
 	}
 	marks := map[string]string{}
 	for name, c := range next.Files {
-		st, err := d.inspect(name)
-		if err != nil {
+		st, err := d.find(name)
+		if err != nil || !st.exists {
 			return false
 		}
-		if is, err := d.is(name, st, c); err != nil || !is {
+		if is, err := d.of(name).is(name, st, c); err != nil || !is {
 			return false
 		}
 		marks[name] = st.mark()
@@ -201,31 +202,31 @@ func (m *manifest) recover(d *dir, keep int) bool {
 			if _, ok := next.Files[name]; ok {
 				continue
 			}
-			if st, err := d.inspect(name); err != nil || st.exists {
+			if st, err := d.find(name); err != nil || st.exists {
 				return false // to be removed, but it is still there
 			}
 			gone = append(gone, name)
 		}
 	}
 	for _, name := range gone {
-		m.set(d.path, name, record{})
+		m.set(d, name, record{})
 	}
 	for name, c := range next.Files {
-		m.set(d.path, name, record{Written: &c, Placed: marks[name]})
+		m.set(d, name, record{Written: &c, Placed: marks[name]})
 	}
 	m.Memory.put(*next, keep)
 	return true
 }
 
 // adopt makes a generation of files that were written before there were any.
-func (m *manifest) adopt(p *Plan) {
+func (m *manifest) adopt(p *Plan, d *dir) {
 	if m.Memory.inPlace(p.path) != nil {
 		return
 	}
 	g := generation{Number: m.Memory.Last + 1, Dir: p.path, Accounts: p.effect.Before, Files: map[string]content{}}
 	for i := range p.files {
 		f := &p.files[i]
-		r := m.record(p.path, f.name)
+		r := m.record(d, f.name)
 		if f.kind == "" || r.Written == nil || !f.was.exists {
 			continue
 		}
@@ -245,7 +246,7 @@ func (f *plannedFile) in(g generation) bool {
 // target is the generation that the files will be: that which is restored, the
 // one that a commit began with, the one in place where that is being mended, the
 // newest where that comes back, or else a new one.
-func (p *Plan) target(m *manifest, at roster.Position) generation {
+func (p *Plan) target(m *manifest, d *dir, at roster.Position) generation {
 	if p.restores != nil {
 		return *p.restores
 	}
@@ -258,7 +259,7 @@ func (p *Plan) target(m *manifest, at roster.Position) generation {
 		if f.kind == "" || f.gone {
 			continue
 		}
-		c := m.record(p.path, f.name)
+		c := m.record(d, f.name)
 		if f.right && c.Written != nil && c.Placed == f.was.mark() {
 			g.Files[f.name] = *c.Written
 		} else {

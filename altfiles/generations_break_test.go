@@ -98,7 +98,7 @@ func TestNoKillLosesAGeneration(t *testing.T) {
 					t.Errorf("generations %s", got)
 				}
 				noTemps(t, r)
-				if n := len(inStore(t, r)); n > 6 {
+				if n := len(inStore(t, r)); n > 8 {
 					t.Errorf("%d files in the store", n)
 				}
 			})

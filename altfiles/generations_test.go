@@ -374,15 +374,15 @@ func TestReadmitsNamesWhoGetsInAgain(t *testing.T) {
 	r := newRenderer(t, scratch(t))
 	reset := func(a *roster.Account) { a.Hash = "$6$salt$another" }
 	nologin := func(a *roster.Account) { a.Shell = "/usr/sbin/nologin" }
-	commitAt(t, r, []roster.Row{account("1", "ada", 2001), account("2", "bob", 2002), account("3", "carol", 2003), account("4", "dan", 2004), account("5", "eve", 2005, locked), account("6", "fay", 2006, nologin)}, 1)
-	commitAt(t, r, []roster.Row{account("1", "ada", 2001), account("2", "bob", 2002, locked), account("4", "dan", 2004, reset), account("5", "eve", 2005, locked), account("7", "gus", 2007)}, 2)
+	commitAt(t, r, []roster.Row{account("1", "ada", 2001), account("2", "bob", 2002), account("3", "carol", 2003, withKeys(3)), account("4", "dan", 2004, withKeys(4, 5)), account("5", "eve", 2005, locked), account("6", "fay", 2006, nologin)}, 1)
+	commitAt(t, r, []roster.Row{account("1", "ada", 2001), account("2", "bob", 2002, locked), account("4", "dan", 2004, reset, withKeys(4)), account("5", "eve", 2005, locked), account("7", "gus", 2007)}, 2)
 	p, err := r.PlanGeneration(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, passwords, err := p.Readmits()
-	if err != nil || !slices.Equal(in, []string{"bob", "carol"}) || !slices.Equal(passwords, []string{"dan"}) {
-		t.Errorf("lets in %v, former passwords %v, %v", in, passwords, err)
+	in, passwords, keys, err := p.Readmits()
+	if err != nil || !slices.Equal(in, []string{"bob", "carol"}) || !slices.Equal(passwords, []string{"dan"}) || !slices.Equal(keys, []string{"carol", "dan"}) {
+		t.Errorf("lets in %v, former passwords %v, former keys %v, %v", in, passwords, keys, err)
 	}
 	var out strings.Builder
 	if err := p.WriteDiff(&out); err != nil || strings.Contains(out.String(), "hash") || !strings.Contains(out.String(), "+carol:") || !strings.Contains(out.String(), "-gus:") {

@@ -69,12 +69,15 @@ func (p *Plan) planIndexes(m *manifest, local *local) error {
 		x.right = x.check(x.was, x.had)
 		p.indexes = append(p.indexes, x)
 	}
-	p.shut, err = p.r.shut(state)
+	p.shut, err = p.r.shut(state, p.public())
 	return err
 }
 
 // stateFiles are those of the state directory that are written here.
-var stateFiles = []string{manifestName, RosterIndex, ShadowIndex}
+var stateFiles = []string{manifestName, RosterIndex, ShadowIndex, KeysFile}
+
+// public reports whether the state directory has a file that others are to read.
+func (p *Plan) public() bool { return p.r.cfg.Index || p.has(KeysFile) }
 
 // has reports whether the plan has a file of a kind that shall exist.
 func (p *Plan) has(kind string) bool {
@@ -199,9 +202,9 @@ func (x *plannedIndex) diff(w io.Writer, dir string) error {
 }
 
 // shut reports whether others cannot pass through the state directory, though they
-// are to read an index there, and we can change that.
-func (r *Renderer) shut(state *dir) (bool, error) {
-	if state == nil || !r.cfg.Index {
+// are to read an index or keys there.
+func (r *Renderer) shut(state *dir, public bool) (bool, error) {
+	if state == nil || !public {
 		return false, nil
 	}
 	info, err := state.Stat(".")
@@ -216,8 +219,8 @@ const passable = 0o011
 
 // unlock lets others pass through the state directory. What else lies in it has
 // modes of its own.
-func (r *Renderer) unlock(state *dir) error {
-	is, err := r.shut(state)
+func (r *Renderer) unlock(state *dir, public bool) error {
+	is, err := r.shut(state, public)
 	if err != nil || !is {
 		return err
 	}
@@ -226,7 +229,7 @@ func (r *Renderer) unlock(state *dir) error {
 		err = r.step("open state directory", func() error { return state.Chmod(".", info.Mode().Perm()|passable) })
 	}
 	if err != nil {
-		return fmt.Errorf("let others pass through %s to %s: %w; see who owns it, or set index: false", state.path, RosterIndex, err)
+		return fmt.Errorf("let others pass through %s to %s and %s: %w; see who owns it", state.path, RosterIndex, KeysFile, err)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func TestAStateDirectoryThatIsShutIsOpenedForTheIndexAlone(t *testing.T) {
 		t.Errorf("the mark is the same, %v", err)
 	}
 	without := newRendererWith(t, dir, func(c *Config) { c.Index = false })
-	commit(t, without, oldRows)
+	commit(t, without, tiny)
 	if info, err := os.Stat(r.cfg.StateDir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("without an index it has mode %v, %v", info.Mode(), err)
 	}

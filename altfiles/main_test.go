@@ -1,6 +1,8 @@
 package altfiles
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"iter"
 	"os"
@@ -111,13 +113,38 @@ func member(group, account string) roster.Row {
 	return roster.Row{Member: &roster.Member{GroupID: group, AccountID: account}}
 }
 
+// sshKey is the nth key.
+func sshKey(n int) string {
+	k := sha256.Sum256([]byte(fmt.Sprint("key ", n)))
+	return "ssh-ed25519 " + base64.StdEncoding.EncodeToString(append([]byte("\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"), k[:]...))
+}
+
+// withKeys gives an account the nth keys.
+func withKeys(all ...int) func(*roster.Account) {
+	return func(a *roster.Account) {
+		for _, n := range all {
+			a.Keys = append(a.Keys, sshKey(n))
+		}
+	}
+}
+
+// manifest is that of the state directory.
+func (r *Renderer) manifest() (*manifest, error) {
+	d, err := r.openBoth()
+	if err != nil {
+		return nil, err
+	}
+	defer d.closeAll()
+	return d.manifest()
+}
+
 func locked(a *roster.Account) { a.Locked = true }
 
 // read is a file of the renderer's directory, or an index, or nothing if it is not there.
 func read(tb testing.TB, r *Renderer, name string) string {
 	tb.Helper()
 	dir := r.cfg.Dir
-	if name == RosterIndex || name == ShadowIndex {
+	if name == RosterIndex || name == ShadowIndex || name == KeysFile {
 		dir = r.cfg.StateDir
 	}
 	data, err := os.ReadFile(filepath.Join(dir, name))

@@ -112,9 +112,16 @@ func (m *manifest) write(state *dir, step hook) error {
 	return errors.Join(dr.publish(), dr.discard())
 }
 
-func (m *manifest) record(dir, name string) record { return m.Dirs[dir][name] }
+// record is what is known of a file of a commit.
+func (m *manifest) record(d *dir, name string) record {
+	if d = d.of(name); d == nil {
+		return record{}
+	}
+	return m.Dirs[d.path][name]
+}
 
-func (m *manifest) set(dir, name string, r record) {
+func (m *manifest) set(d *dir, name string, r record) {
+	dir := d.of(name).path
 	if m.Dirs[dir] == nil {
 		m.Dirs[dir] = map[string]record{}
 	}
@@ -126,26 +133,26 @@ func (m *manifest) set(dir, name string, r record) {
 }
 
 // intend notes what a file shall hold soon.
-func (m *manifest) intend(dir string, f *plannedFile) {
-	r := m.record(dir, f.name)
+func (m *manifest) intend(d *dir, f *plannedFile) {
+	r := m.record(d, f.name)
 	if r.Written == nil && f.was.size > 0 {
 		// It passed checkOurs for what was intended last time: a killed commit
 		// got as far as its rename. That must not be forgotten now.
 		r.Written = r.Intended
 	}
 	r.Intended = f.content()
-	m.set(dir, f.name, r)
+	m.set(d, f.name, r)
 }
 
 // checkOurs fails with a *ForeignError when a file is there that neither is
 // empty nor was written by us.
 func (m *manifest) checkOurs(d *dir, name string, st stamp) error {
-	r := m.record(d.path, name)
+	r := m.record(d, name)
 	if !st.exists || st.size == 0 || r.Written != nil {
 		return nil
 	}
 	if r.Intended != nil && r.Intended.Size == st.size {
-		sum, err := d.digest(name, st)
+		sum, err := d.of(name).digest(name, st)
 		if err != nil {
 			return err
 		}
@@ -153,5 +160,5 @@ func (m *manifest) checkOurs(d *dir, name string, st stamp) error {
 			return nil
 		}
 	}
-	return &ForeignError{filepath.Join(d.path, name), "holds something that was not written by pwb", "move it away, or choose another directory (--dir)"}
+	return &ForeignError{d.pathOf(name), "holds something that was not written by pwb", "move it away, or choose another directory (--dir, --state-dir)"}
 }

@@ -58,9 +58,9 @@ func (r *Renderer) Mark() (mark string, newest time.Time, err error) {
 }
 
 // Paths are those of the files that Mark looks at, but for the manifest: the rendered
-// ones, their indexes and the node's own.
+// ones, their indexes, the keys and the node's own.
 func (r *Renderer) Paths() []string {
-	all := r.local()
+	all := append(r.local(), filepath.Join(r.cfg.StateDir, KeysFile))
 	for _, name := range r.cfg.Layout.names() {
 		all = append(all, filepath.Join(r.cfg.Dir, name))
 	}
@@ -72,7 +72,7 @@ func (r *Renderer) Paths() []string {
 
 func (r *Renderer) local() []string { return []string{r.cfg.PasswdFile, r.cfg.GroupFile} }
 
-// noteState looks at the state directory: at the manifest and the lookup indexes in
+// noteState looks at the state directory: at the manifest, the lookup indexes and the keys in
 // it, and whether others can reach these. Its times say nothing.
 func (r *Renderer) noteState(note func(string, stamp), h io.Writer) (err error) {
 	state, err := openState(r.cfg.StateDir, false)
@@ -84,14 +84,16 @@ func (r *Renderer) noteState(note func(string, stamp), h io.Writer) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, state.Close()) }()
+	public := r.cfg.Index
 	for _, name := range stateFiles {
 		st, err := state.inspectState(name)
 		if err != nil {
 			return err
 		}
 		note(name, st)
+		public = public || name == KeysFile && st.exists
 	}
-	shut, err := r.shut(state)
+	shut, err := r.shut(state, public)
 	fmt.Fprintln(h, shut)
 	return err
 }

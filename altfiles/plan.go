@@ -3,7 +3,6 @@ package altfiles
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -171,8 +170,8 @@ func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	m, err := r.manifest()
+	defer func() { err = errors.Join(err, d.closeAll()) }()
+	m, err := d.manifest()
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +201,10 @@ func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) 
 		return nil, fmt.Errorf("the rendered files do not pass their check, which is a defect of pwb; nothing was written: %w", err)
 	}
 	p.skipped, p.left, p.warnings = o.skipped, o.left, o.warnings
-	data := map[string][]byte{passwdName: o.passwd, groupName: o.group, shadowName: o.shadow}
+	if err := p.addKeysFile(d, m, o.keys, len(o.keys) > 0); err != nil {
+		return nil, err
+	}
+	data := map[string][]byte{passwdName: o.passwd, groupName: o.group, shadowName: o.shadow, KeysFile: o.keys}
 	for i := range p.files {
 		f := &p.files[i]
 		f.data = data[f.kind]
@@ -227,17 +229,28 @@ func (r *Renderer) Plan(rows iter.Seq2[roster.Row, error]) (_ *Plan, err error) 
 	return p, nil
 }
 
+// addKeysFile adds the file of SSH keys, ahead of all others. It is none of ours if
+// it shall not exist and was never written.
+func (p *Plan) addKeysFile(d *dir, m *manifest, data []byte, is bool) error {
+	f := plannedFile{kind: KeysFile, name: KeysFile, data: data, gone: !is}
+	ours, err := f.look(d, m)
+	if err == nil && ours {
+		p.files = slices.Insert(p.files, 0, f)
+	}
+	return err
+}
+
 // openTarget opens the directory of the files, where we may write. Plans begin so.
 func (r *Renderer) openTarget() (*dir, error) {
 	if err := r.Preflight(); err != nil {
 		return nil, err
 	}
-	d, err := openDir(r.cfg.Dir)
+	d, err := r.openBoth()
 	if err != nil {
 		return nil, err
 	}
 	if err := r.checkApart(d); err != nil {
-		return nil, errors.Join(err, d.Close())
+		return nil, errors.Join(err, d.closeAll())
 	}
 	return d, nil
 }
@@ -246,11 +259,11 @@ func (r *Renderer) openTarget() (*dir, error) {
 // for one that shall not exist and was never ours: whosever that is, it is no
 // business of ours.
 func (f *plannedFile) look(d *dir, m *manifest) (ours bool, err error) {
-	f.had = m.record(d.path, f.name)
+	f.had = m.record(d, f.name)
 	if f.gone && f.had == (record{}) {
 		return false, nil
 	}
-	if f.was, err = d.inspect(f.name); err != nil {
+	if f.was, err = d.find(f.name); err != nil {
 		return false, err
 	}
 	return true, m.checkOurs(d, f.name, f.was)
@@ -273,7 +286,10 @@ func (f *plannedFile) check(d *dir, st stamp) (bool, error) {
 	if !f.owner.holds(st) {
 		return false, nil
 	}
-	return d.holds(f.name, st, f.data)
+	if !st.exists {
+		return false, nil
+	}
+	return d.of(f.name).holds(f.name, st, f.data)
 }
 
 // checkApart refuses to write where the node's own files lie.
@@ -295,16 +311,11 @@ func (r *Renderer) checkApart(d *dir) error {
 }
 
 // manifest reads the manifest as it now is.
-func (r *Renderer) manifest() (_ *manifest, err error) {
-	state, err := openState(r.cfg.StateDir, false)
-	if errors.Is(err, fs.ErrNotExist) {
+func (d *dir) manifest() (*manifest, error) {
+	if d.state == nil {
 		return &manifest{}, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, state.Close()) }()
-	return readManifest(state)
+	return readManifest(d.state)
 }
 
 // owner is whom a file shall belong to. Only root can give files away.
@@ -322,7 +333,7 @@ func (r *Renderer) owner(name string, local *local) owner {
 	return o
 }
 
-// file is one of the three.
+// file is one of the three, or that of keys.
 func (p *Plan) file(kind string) *plannedFile {
 	for i := range p.files {
 		if p.files[i].kind == kind {
@@ -354,7 +365,7 @@ func (p *Plan) Changed() bool {
 	return p.filesChanged() || p.unswept || p.untidy || p.shut || slices.ContainsFunc(p.indexes, func(x *plannedIndex) bool { return !x.right })
 }
 
-// filesChanged is Changed for what Config.Dir has.
+// filesChanged is Changed for what Config.Dir has, and the keys.
 func (p *Plan) filesChanged() bool {
 	return slices.ContainsFunc(p.files, func(f plannedFile) bool { return !f.right })
 }

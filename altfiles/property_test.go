@@ -2,6 +2,7 @@ package altfiles
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -38,6 +39,9 @@ func drawRows(t *rapid.T) []roster.Row {
 		}
 		if rapid.Bool().Draw(t, "renamed") {
 			a.Aliases = rapid.SliceOfN(hostile(append(names, "old", "older", "elder")...), 0, 20).Draw(t, "aliases")
+		}
+		if rapid.Bool().Draw(t, "keyed") {
+			a.Keys = rapid.SliceOfN(hostile(sshKey(1), sshKey(2)+" comment", "no-pty "+sshKey(3), sshKey(4)+"\n"), 0, 5).Draw(t, "keys")
 		}
 		a.GID = a.UID
 		if rapid.IntRange(0, 3).Draw(t, "borrow") == 0 {
@@ -98,7 +102,7 @@ func checkRendering(t rapid.TB, rules *rules, local *local, rows []roster.Row) {
 		switch {
 		case strings.HasPrefix(q.Key, "g/"):
 			refusedGroups++
-		case q.Name == own[q.Key].Name: // or else it is an alias
+		case q.Part == "" && q.Name == own[q.Key].Name: // or else it is an alias or a key
 			refusedAccounts++
 			delete(own, q.Key)
 		}
@@ -110,6 +114,7 @@ func checkRendering(t rapid.TB, rules *rules, local *local, rows []roster.Row) {
 		t.Fatalf("%d lines in group from %d accounts and %d groups", got, accounts, groups)
 	}
 	aliases := checkAliases(t, o, v, rows, own)
+	checkKeys(t, o, own, aliases)
 	listed := 0
 	for i := range v.group.count() {
 		g, _ := roster.ParseGroup(string(v.group.line(i)))
@@ -133,6 +138,26 @@ func checkRendering(t rapid.TB, rules *rules, local *local, rows []roster.Row) {
 	again, err := render(rules, local, each(rows), sizes{passwd: 1000, group: 1, shadow: 7})
 	if err != nil || !bytes.Equal(o.passwd, again.passwd) || !bytes.Equal(o.group, again.group) || !bytes.Equal(o.shadow, again.shadow) {
 		t.Fatalf("rendered differently the second time: %v", err)
+	}
+}
+
+// checkKeys holds for the keys of the accounts that are rendered: those that are keys,
+// each under each name, of whoever is not locked, and none besides.
+func checkKeys(t rapid.TB, o *rendering, own map[string]*roster.Account, aliases map[string][]string) {
+	want := map[string]bool{}
+	for _, a := range own {
+		for _, line := range a.Keys {
+			key, err := roster.ParseKey(line)
+			if err != nil || a.Locked || strings.HasPrefix(a.Hash, "!") {
+				continue
+			}
+			for _, name := range append([]string{a.Name}, aliases[a.Name]...) {
+				want[fmt.Sprintf("%s %d %s\n", name, a.Expire, key)] = true
+			}
+		}
+	}
+	if all := slices.Sorted(maps.Keys(want)); strings.Join(all, "") != string(o.keys) {
+		t.Fatalf("keys %q, not %q", o.keys, all)
 	}
 }
 

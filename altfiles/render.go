@@ -21,6 +21,7 @@ const longLine = 1000
 // rendering is what a roster looks like on this node.
 type rendering struct {
 	passwd, group, shadow []byte
+	keys                  []byte // see KeysFile
 	quarantined           []roster.Quarantine
 	// skipped counts memberships of accounts or groups that are not rendered.
 	skipped int
@@ -66,6 +67,8 @@ type builder struct {
 	borrowed []borrower
 	aliased  []aliased // ascending by account
 	settled  bool
+	keyed    []keyed // ascending by account
+	keys     []byte
 
 	groups     []groupEntry // ascending by id
 	groupNames map[string]uint32
@@ -133,7 +136,7 @@ func render(rules *rules, local *local, rows iter.Seq2[roster.Row, error], sizes
 	b.dropUnused()
 	b.appendGroups()
 	b.finishPolicy()
-	if max(len(b.out.passwd), len(b.out.group), len(b.out.shadow)) > math.MaxUint32 {
+	if max(len(b.out.passwd), len(b.out.group), len(b.out.shadow), len(b.out.keys)) > math.MaxUint32 {
 		return nil, errTooLarge
 	}
 	slices.SortStableFunc(b.out.quarantined, func(x, y roster.Quarantine) int { return strings.Compare(x.Key, y.Key) })
@@ -147,7 +150,7 @@ func (b *builder) add(row roster.Row) error {
 	if err := b.checkOrder(row); err != nil {
 		return err
 	}
-	if len(b.ids) > math.MaxUint32-1<<16 || len(b.out.passwd) > math.MaxUint32-1<<16 || len(b.members) > math.MaxUint32-1<<16 {
+	if len(b.ids) > math.MaxUint32-1<<16 || len(b.out.passwd) > math.MaxUint32-1<<16 || len(b.members) > math.MaxUint32-1<<16 || len(b.keys) > math.MaxUint32-1<<16 {
 		return errTooLarge
 	}
 	switch {
@@ -252,6 +255,9 @@ func (b *builder) addAccount(a *roster.Account) (err error) {
 	}
 	if len(a.Aliases) > 0 {
 		b.addAliases(i, a.Aliases)
+	}
+	if a.Keyed() {
+		b.addKeys(i, a)
 	}
 	return nil
 }
@@ -386,16 +392,4 @@ func (b *builder) id(i int) []byte {
 
 func (b *builder) name(i int) []byte {
 	return nameOf(b.out.passwd[b.accounts[i].line:])
-}
-
-// nameOf is the first field of a line.
-func nameOf(line []byte) []byte {
-	name, _, _ := bytes.Cut(line, []byte{':'})
-	return name
-}
-
-// cutLine splits off the first line with its newline.
-func cutLine(data []byte) (line, rest []byte) {
-	i := bytes.IndexByte(data, '\n') + 1
-	return data[:i], data[i:]
 }

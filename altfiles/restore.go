@@ -22,12 +22,11 @@ func (r *Renderer) PlanGeneration(number int64) (_ *Plan, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	state, m, g, err := r.find(d, number)
+	defer func() { err = errors.Join(err, d.closeAll()) }()
+	m, g, err := r.find(d, number)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, state.Close()) }()
 	p := &Plan{r: r, dir: d.id, path: d.path, restores: g}
 	if err := p.lookForLeftovers(d); err != nil {
 		return nil, err
@@ -45,33 +44,38 @@ func (r *Renderer) PlanGeneration(number int64) (_ *Plan, err error) {
 			continue
 		}
 		if f.kind != "" && ok {
-			if f.data, err = g.data(d, state, f.name, c); err != nil {
+			if f.data, err = g.data(d, f.name, c); err != nil {
 				return nil, err
 			}
 		}
 		p.files = append(p.files, f)
 	}
+	var keys []byte
+	c, keyed := g.Files[KeysFile]
+	if keyed {
+		if keys, err = g.data(d, KeysFile, c); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.addKeysFile(d, m, keys, keyed); err != nil {
+		return nil, err
+	}
 	return p, p.compare(d, m)
 }
 
-// find opens the state directory and finds a generation.
-func (r *Renderer) find(d *dir, number int64) (*dir, *manifest, *generation, error) {
-	state, err := openState(r.cfg.StateDir, false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil, new(memory).missing(number, d.path)
-	}
+// find finds a generation.
+func (r *Renderer) find(d *dir, number int64) (*manifest, *generation, error) {
+	m, err := d.manifest()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	m, err := readManifest(state)
-	if err == nil {
+	if d.state != nil {
 		m.recover(d, r.cfg.KeepGenerations)
-		if g := m.Memory.find(number); g != nil && g.Dir == d.path {
-			return state, m, g, nil
-		}
-		err = m.Memory.missing(number, d.path)
 	}
-	return nil, nil, nil, errors.Join(err, state.Close())
+	if g := m.Memory.find(number); g != nil && g.Dir == d.path {
+		return m, g, nil
+	}
+	return nil, nil, m.Memory.missing(number, d.path)
 }
 
 // compare works out what a plan of a generation would do.
@@ -84,7 +88,7 @@ func (p *Plan) compare(d *dir, m *manifest) error {
 	for _, f := range []struct {
 		kind string
 		data *[]byte
-	}{{passwdName, &o.passwd}, {groupName, &o.group}, {shadowName, &o.shadow}} {
+	}{{passwdName, &o.passwd}, {groupName, &o.group}, {shadowName, &o.shadow}, {KeysFile, &o.keys}} {
 		if file := p.file(f.kind); file != nil {
 			*f.data = file.data
 		}
@@ -143,12 +147,13 @@ var errOtherBytes = errors.New("it is not what was written there")
 
 // data is what the generation's file held: that in place if that is right, or
 // the one in the store.
-func (g *generation) data(d, state *dir, name string, c content) ([]byte, error) {
+func (g *generation) data(d *dir, name string, c content) ([]byte, error) {
 	if c.Size == 0 {
 		return []byte{}, nil
 	}
-	if st, err := d.inspect(name); err == nil && st.exists && st.size == c.Size {
-		if data, err := d.read(name, st); err == nil && *contentOf(data) == c {
+	state := d.state
+	if st, err := d.find(name); err == nil && st.exists && st.size == c.Size {
+		if data, err := d.of(name).read(name, st); err == nil && *contentOf(data) == c {
 			return data, nil
 		}
 	}
@@ -186,16 +191,16 @@ func stored(state *dir, c content) (_ []byte, err error) {
 // place alone, durably: from then on what becomes of these is mended from it.
 // It fails as PlanGeneration does.
 func (r *Renderer) Hold(number int64) (err error) {
-	d, err := openDir(r.cfg.Dir)
+	d, err := r.openBoth()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	state, _, g, err := r.find(d, number)
+	defer func() { err = errors.Join(err, d.closeAll()) }()
+	_, g, err := r.find(d, number)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, state.Close()) }()
+	state := d.state
 	release, err := state.lock(lockName)
 	if err != nil {
 		return err
@@ -210,7 +215,7 @@ func (r *Renderer) Hold(number int64) (err error) {
 		if _, err := stored(state, c); err == nil || c.Size == 0 {
 			continue
 		}
-		data, err := g.data(d, state, name, c)
+		data, err := g.data(d, name, c)
 		if err != nil {
 			return err
 		}
@@ -223,13 +228,17 @@ func (r *Renderer) Hold(number int64) (err error) {
 
 // Readmits tells whom a plan lets in: those who cannot log in with the files as
 // they are, locked or without a line, and could afterwards; and those who can, and
-// whose password would be another. By name, in the order of the lines.
-func (p *Plan) Readmits() (in, passwords []string, err error) {
-	d, err := openDir(p.r.cfg.Dir)
+// whose password would be another; and keys, of the names that get SSH keys which
+// they have not. By name, in the order of the lines.
+func (p *Plan) Readmits() (in, passwords, keys []string, err error) {
+	d, err := p.r.openBoth()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
+	defer func() { err = errors.Join(err, d.closeAll()) }()
+	if keys, err = p.keyedNames(d); err != nil {
+		return nil, nil, nil, err
+	}
 	type entry struct {
 		shell, shadowed, open bool
 		hash                  string
@@ -242,7 +251,7 @@ func (p *Plan) Readmits() (in, passwords []string, err error) {
 		return nil
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	err = p.eachOldLine(d, shadowName, func(line []byte) error {
 		if old, err := roster.ParseShadow(string(line)); err == nil {
@@ -253,7 +262,7 @@ func (p *Plan) Readmits() (in, passwords []string, err error) {
 		return nil
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for i := range p.now.passwd.count() {
 		account := p.newPasswd(i)
@@ -274,5 +283,5 @@ func (p *Plan) Readmits() (in, passwords []string, err error) {
 			passwords = append(passwords, account.Name)
 		}
 	}
-	return in, passwords, nil
+	return in, passwords, keys, nil
 }

@@ -40,6 +40,7 @@ func (b *builder) settle() {
 		b.removeDropped()
 	}
 	b.appendAliases()
+	b.settleKeys()
 }
 
 // checkPrimary reports why an account may not have gid for its primary group:

@@ -61,8 +61,8 @@ type keeping struct {
 
 // begin notes in the manifest which generation the files will be.
 func (k *keeping) begin(at roster.Position) {
-	k.m.adopt(k.p)
-	next := k.p.target(k.m, at)
+	k.m.adopt(k.p, k.d)
+	next := k.p.target(k.m, k.d, at)
 	after := k.m.Memory
 	after.put(next, k.p.r.cfg.KeepGenerations)
 	k.worth = sums(after.List)
@@ -73,7 +73,7 @@ func (k *keeping) begin(at roster.Position) {
 // is not: nothing will refer to it, or somebody else wrote it. One that nobody
 // touched since it was written is not read again.
 func (k *keeping) old(f *plannedFile) string {
-	r := k.m.record(k.d.path, f.name)
+	r := k.m.record(k.d, f.name)
 	if f.kind == "" || r.Written == nil || f.was.size == 0 || r.Written.Size != f.was.size {
 		return ""
 	}
@@ -81,7 +81,7 @@ func (k *keeping) old(f *plannedFile) string {
 		return ""
 	}
 	if r.Placed != f.was.mark() {
-		if is, err := k.d.is(f.name, f.was, *r.Written); err != nil || !is {
+		if is, err := k.d.of(f.name).is(f.name, f.was, *r.Written); err != nil || !is {
 			return ""
 		}
 	}
@@ -113,13 +113,13 @@ func (k *keeping) move(names map[string]string) {
 	defer store.Close()
 	step := k.p.r.step
 	for _, temp := range slices.Sorted(maps.Keys(names)) {
-		err := step("keep "+temp, func() error { return moveTo(k.d, temp, store, names[temp]) })
+		err := step("keep "+temp, func() error { return moveTo(k.d.of(temp), temp, store, names[temp]) })
 		if errors.Is(err, unix.EXDEV) {
 			// Another file system: by copy, behind all renames that matter.
 			err = k.copy(store, temp, names[temp])
 		}
 		if err != nil {
-			k.failed = append(k.failed, fmt.Errorf("keep what %s held: %w", filepath.Join(k.d.path, temp), err))
+			k.failed = append(k.failed, fmt.Errorf("keep what %s held: %w", k.d.pathOf(temp), err))
 		}
 	}
 	if err := store.sync(storeName, step); err != nil {
@@ -128,11 +128,11 @@ func (k *keeping) move(names map[string]string) {
 }
 
 func (k *keeping) copy(store *dir, temp, sum string) error {
-	st, err := k.d.inspect(temp)
+	st, err := k.d.find(temp)
 	if err != nil {
 		return err
 	}
-	data, err := k.d.read(temp, st)
+	data, err := k.d.of(temp).read(temp, st)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (k *keeping) copyFirst(name, sum string) {
 		err = errors.Join(k.copy(store, name, sum), store.Close())
 	}
 	if err != nil {
-		k.failed = append(k.failed, fmt.Errorf("keep what %s held: %w", filepath.Join(k.d.path, name), err))
+		k.failed = append(k.failed, fmt.Errorf("keep what %s held: %w", k.d.pathOf(name), err))
 	}
 }
 
@@ -221,17 +221,17 @@ func (k *keeping) prune() {
 }
 
 // salvage keeps what a killed commit had replaced and not yet moved into the
-// store, and returns the leftovers that are nothing of the kind.
-func (k *keeping) salvage(left []string) (rest []string) {
+// store, and returns the leftovers that are nothing of the kind. d has them.
+func (k *keeping) salvage(d *dir, left []string) (rest []string) {
 	wanted := map[int64][]string{} // digests by size, lest all be read
 	for sum, size := range sums(k.m.Memory.List) {
 		wanted[size] = append(wanted[size], sum)
 	}
 	keep := map[string]string{}
 	for _, name := range left {
-		st, err := k.d.inspect(name)
-		if err == nil && st.size > 0 && len(wanted[st.size]) > 0 {
-			sum, err := k.d.digest(name, st)
+		st, err := d.inspect(name)
+		if err == nil && k.d.of(name) == d && st.size > 0 && len(wanted[st.size]) > 0 {
+			sum, err := d.digest(name, st)
 			if text := hex.EncodeToString(sum[:]); err == nil && slices.Contains(wanted[st.size], text) {
 				keep[name] = text
 				continue
@@ -242,7 +242,7 @@ func (k *keeping) salvage(left []string) (rest []string) {
 	k.move(keep)
 	// Copies leave what they are of, and so do failures.
 	for name := range keep {
-		if st, err := k.d.inspect(name); err != nil || st.exists {
+		if st, err := d.inspect(name); err != nil || st.exists {
 			rest = append(rest, name)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,59 @@ type dir struct {
 	*os.Root
 	path string // absolute, without symbolic links
 	id   inode
+	// state is the state directory, beside that of the files: KeysFile lies there.
+	// It is nil where it is not needed, or not there.
+	state *dir
+}
+
+// of is the directory in which a file of a commit lies, or a temporary one of it; nil
+// if there is none yet.
+func (d *dir) of(name string) *dir {
+	if name == KeysFile || strings.HasPrefix(name, tempPrefix(KeysFile)) {
+		return d.state
+	}
+	return d
+}
+
+// pathOf is the path of a file in messages.
+func (d *dir) pathOf(name string) string {
+	if at := d.of(name); at != nil {
+		return filepath.Join(at.path, name)
+	}
+	return name
+}
+
+// find is inspect for a file of a commit, wherever it lies.
+func (d *dir) find(name string) (stamp, error) {
+	switch at := d.of(name); at {
+	case nil:
+		return stamp{}, nil
+	case d:
+		return d.inspect(name)
+	default:
+		return at.inspectState(name)
+	}
+}
+
+// closeAll closes the state directory, too.
+func (d *dir) closeAll() error {
+	err := d.Close()
+	if d.state != nil {
+		err = errors.Join(err, d.state.Close())
+	}
+	return err
+}
+
+// openBoth opens the directory of the files, and that of the state if it is there.
+func (r *Renderer) openBoth() (*dir, error) {
+	d, err := openDir(r.cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if d.state, err = openState(r.cfg.StateDir, false); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
 }
 
 // inode says which file or directory something is, whatever it holds.

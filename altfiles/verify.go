@@ -12,6 +12,18 @@ import (
 	"pwb/roster"
 )
 
+// nameOf is the first field of a line.
+func nameOf(line []byte) []byte {
+	name, _, _ := bytes.Cut(line, []byte{':'})
+	return name
+}
+
+// cutLine splits off the first line with its newline.
+func cutLine(data []byte) (line, rest []byte) {
+	i := bytes.IndexByte(data, '\n') + 1
+	return data[:i], data[i:]
+}
+
 // lines is a rendered file whose lines are found by their number, from 0, or by
 // their name.
 type lines struct {
@@ -176,7 +188,7 @@ func (r *rules) verify(o *rendering, local *local) (*verified, error) {
 	if err := v.verifyGroupAliases(doubles(gids)); err != nil {
 		return nil, fmt.Errorf("group: %w", err)
 	}
-	return &v, nil
+	return &v, r.verifyKeys(o.keys, &v)
 }
 
 // both does two things at once. Of two errors it returns the first function's.

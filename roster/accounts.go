@@ -28,6 +28,15 @@ type Account struct {
 	// Aliases are former names that still work: each is an entry of its own
 	// with the same uid. They come in the order in which they shall stand.
 	Aliases []string `json:"aliases,omitempty"`
+	// Keys are the public keys that may log in over SSH, each TYPE BASE64 as
+	// ParseKey returns it, in ascending order; see ParseKeys for the limits.
+	Keys []string `json:"keys,omitempty"`
+}
+
+// Keyed reports whether a node may let keys of the account log in, until the day
+// on which it expires: not if it is locked, be it by a "!" before its hash alone.
+func (a *Account) Keyed() bool {
+	return len(a.Keys) > 0 && !a.Locked && (a.Hash == "" || a.Hash[0] != '!')
 }
 
 // PrivateGroup reports whether the account brings a group of its own, with its

@@ -32,6 +32,8 @@ func decodeAccount(s string, a *Account) bool {
 			return f.day(&a.Expire)
 		case "aliases":
 			return f.texts(&a.Aliases)
+		case "keys":
+			return f.texts(&a.Keys)
 		}
 		return false
 	})

@@ -49,13 +49,18 @@ func (e Effect) String() string {
 		e.GroupsAdded, e.GroupsRemoved, e.GroupsChanged, len(e.Quarantined))
 }
 
-// Quarantine is a row that a node refuses to render, or an alias of one that it
-// does render, and why.
+// PartKey is the part of an account that an SSH key is.
+const PartKey = "SSH key"
+
+// Quarantine is a row that a node refuses to render, or an alias or a key of one
+// that it does render, and why.
 type Quarantine struct {
-	// Key is the row's key, Name the account's or group's name as it came, or
-	// the alias's; it may hold anything, so it is quoted wherever it is shown.
+	// Key is the row's key, Name the account's, group's or alias's name as it came;
+	// it may hold anything, so it is quoted wherever it is shown.
 	Key  string `json:"key"`
 	Name string `json:"name"`
+	// Part is PartKey where a key alone is refused, else empty.
+	Part string `json:"part,omitempty"`
 	// Reason says what is wrong and what would mend it. It holds no secret.
 	Reason string `json:"reason"`
 }

@@ -50,6 +50,7 @@ func account() *rapid.Generator[roster.Account] {
 			Expire: rapid.Int64().Draw(t, "expire"),
 			// None is nil, as a row without the field is read.
 			Aliases: rapid.OneOf(rapid.Just([]string(nil)), rapid.SliceOfN(rapid.OneOf(name(), rapid.String()), 1, 3)).Draw(t, "aliases"),
+			Keys:    keyList().Draw(t, "keys"),
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 // As a line it is a JSON array of its key and its value:
 //
 //	["a/ID",{"name":"ada","uid":1000,"gid":1000,"home":"/home/ada","shell":"/bin/bash"}]
-//	["a/ID",{"name":"adela",…,"aliases":["ada"]}]
+//	["a/ID",{"name":"adela",…,"aliases":["ada"],"keys":["ssh-ed25519 AAAA…"]}]
 //	["g/ID",{"name":"eng","gid":1001}]
 //	["m/GROUP-ID/ACCOUNT-ID",{}]
 //
@@ -199,8 +199,14 @@ func (d *Decoder) Row(c Change) (Row, error) {
 	if err := json.Unmarshal([]byte(value), into); err != nil {
 		return Row{}, fmt.Errorf("row %s: %w", c.Key, err)
 	}
-	if a := row.Account; a != nil && len(a.Aliases) == 0 {
-		a.Aliases = nil // "aliases":[] says the same as no such field
+	if a := row.Account; a != nil {
+		// "aliases":[] says the same as no such field.
+		if len(a.Aliases) == 0 {
+			a.Aliases = nil
+		}
+		if len(a.Keys) == 0 {
+			a.Keys = nil
+		}
 	}
 	return row, nil
 }

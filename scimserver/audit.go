@@ -66,9 +66,19 @@ func (c changes) account(ch ledger.Change) {
 	c.add("account.locked", a.Locked, b.Locked)
 	c.add("account.expire", a.Expire, b.Expire)
 	c.add("account.aliases", strings.Join(a.Aliases, " "), strings.Join(b.Aliases, " "))
+	c.add("account.keys", fingerprints(a.Keys), fingerprints(b.Keys))
 	if a.Hash != b.Hash {
 		c["account.password"] = [2]any{set(a.Hash), set(b.Hash)}
 	}
+}
+
+// fingerprints are those of SSH keys, with commas between them.
+func fingerprints(keys []string) string {
+	all := make([]string, len(keys))
+	for i, key := range keys {
+		all[i] = roster.KeyFingerprint(key)
+	}
+	return strings.Join(all, ", ")
 }
 
 func set(hash string) string {

@@ -49,6 +49,9 @@ func TestTheCheckFindsWhatIsWrong(t *testing.T) {
 		"a uid of the system": {func(h *house, ada, _, _ string) {
 			h.plant(ada, func(a *roster.Account) { a.UID, a.GID = 27, 27 })
 		}, "below 1000"},
+		"a key with options": {func(h *house, ada, _, _ string) {
+			h.plant(ada, func(a *roster.Account) { a.Keys = []string{"no-pty " + sshKey(1)} })
+		}, "SSH keys"},
 		"a primary group that is none": {func(h *house, ada, _, _ string) { h.plant(ada, func(a *roster.Account) { a.GID = 4000 }) }, "no group's"},
 		"a home of the system":         {func(h *house, ada, _, _ string) { h.plant(ada, func(a *roster.Account) { a.Home = "/root" }) }, "home"},
 		"a missing account": {func(h *house, ada, _, _ string) {
@@ -152,6 +155,9 @@ func TestTheCheckFindsNothingAfterAnythingThatMayBeDone(t *testing.T) {
 				}
 				if dice.IntN(4) == 0 {
 					posix += fmt.Sprintf(`,"posixGroupId":%d`, number())
+				}
+				if dice.IntN(4) == 0 {
+					posix += "," + keyed(sshKey(dice.IntN(5)), sshKey(dice.IntN(5)))
 				}
 				if dice.IntN(4) == 0 {
 					posix += fmt.Sprintf(`,"endDate":%q`, clock.now().Add(time.Duration(dice.IntN(96)-24)*time.Hour).Format(time.RFC3339))

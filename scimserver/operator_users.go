@@ -37,7 +37,9 @@ type UserRecord struct {
 	Identities []UserIdentity `json:"identities,omitempty"`
 	// Aliases are former names that still work.
 	Aliases []ledger.Alias `json:"aliases,omitempty"`
-	End     *time.Time     `json:"endDate,omitempty"`
+	// Keys are the SSH keys that may log in, each TYPE BASE64.
+	Keys []string   `json:"keys,omitempty"`
+	End  *time.Time `json:"endDate,omitempty"`
 	// Since is when the user came into its state, if that is not active.
 	Since   *time.Time `json:"since,omitempty"`
 	Created *time.Time `json:"created,omitempty"`
@@ -86,7 +88,7 @@ func (o *Operator) userRecord(a roster.Account, s ledger.Subject, r Resource) Us
 		ID: a.ID, Name: a.Name, UserName: cmp.Or(r.Name, s.UserName), ExternalID: cmp.Or(r.ExternalID, s.ExternalID),
 		UID: a.UID, GID: a.GID, Gecos: a.Gecos, Home: a.Home, Shell: a.Shell,
 		State: o.state(a, s), Locked: a.Locked || s.State == ledger.Buried, Password: a.Hash != "",
-		Readmit: s.Readmit, Aliases: s.Aliases, End: moment(s.Ends()), Since: moment(s.Since),
+		Readmit: s.Readmit, Aliases: s.Aliases, Keys: a.Keys, End: moment(s.Ends()), Since: moment(s.Since),
 		Created: moment(r.Created), Changed: moment(r.Modified),
 	}
 }

@@ -34,15 +34,18 @@ const (
 	ScopeJITProxy Scope = "jit-proxy"
 	// ScopeOperator is for people and tools that watch and steer the server.
 	ScopeOperator Scope = "operator"
+	// ScopeEnroll is for handing out to new nodes: /enroll/v1, as often as Token.Uses
+	// says.
+	ScopeEnroll Scope = "enroll"
 )
 
 // ParseScope reads a scope's name.
 func ParseScope(s string) (Scope, error) {
 	switch sc := Scope(s); sc {
-	case ScopeSCIM, ScopeNodeAdmin, ScopeNodeUser, ScopeJIT, ScopeJITProxy, ScopeOperator:
+	case ScopeSCIM, ScopeNodeAdmin, ScopeNodeUser, ScopeJIT, ScopeJITProxy, ScopeOperator, ScopeEnroll:
 		return sc, nil
 	}
-	return "", fmt.Errorf("scope %q is not one of scim, node-admin, node-user, jit, jit-proxy, operator", s)
+	return "", fmt.Errorf("scope %q is not one of scim, node-admin, node-user, jit, jit-proxy, operator, enroll", s)
 }
 
 // Token is what the store knows of a token: never the token itself.
@@ -59,6 +62,8 @@ type Token struct {
 	Created, Expires time.Time
 	// Used is when the token was used last, to about a minute; zero if never.
 	Used time.Time
+	// Uses is how many nodes a token of ScopeEnroll may still enrol.
+	Uses int
 }
 
 const tokenPrefix = "pwb"

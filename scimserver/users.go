@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"pwb/roster"
@@ -50,7 +51,8 @@ func (o *operation) insertUser(user scim.Resource, wish ledger.Wish) (outcome, e
 
 // replaceUser is PUT /Users/{id} (RFC 7644 §3.5.1). What decides about access
 // needs to be said to change: without active a user stays locked or unlocked,
-// without password the hash stays.
+// without password the hash stays. SSH keys stay if the extension is not there at
+// all; whoever speaks of it and names none takes the last one away.
 func (o *operation) replaceUser(body map[string]any) (outcome, error) {
 	user, err := scim.User.Normalize(body)
 	if err != nil {
@@ -63,6 +65,9 @@ func (o *operation) replaceUser(body map[string]any) (outcome, error) {
 	return o.changeUser(hash, func(old scim.Resource) (scim.Resource, error) {
 		keepSilent(body, old, user, scim.WorkbenchURN, "admin")
 		keepSilent(body, old, user, scim.PosixUserURN, "endDate")
+		if !knows(body, scim.PosixUserURN) {
+			keepSilent(body, old, user, scim.PosixUserURN, keysName)
+		}
 		return user, nil
 	})
 }
@@ -80,6 +85,16 @@ func keepSilent(body map[string]any, old, user scim.Resource, urn, name string) 
 	}
 	kept[name] = was
 	user[urn] = kept
+}
+
+// knows reports whether the body of a PUT has anything of the extension, be it null.
+func knows(body map[string]any, urn string) bool {
+	for key := range body {
+		if key = scim.Fold(key); key == scim.Fold(urn) || strings.HasPrefix(key, scim.Fold(urn+":")) {
+			return true
+		}
+	}
+	return false
 }
 
 // speaksOf reports whether the body of a PUT has the extension's attribute, be it
@@ -167,7 +182,7 @@ func (o *operation) changeUser(hash string, edit func(old scim.Resource) (scim.R
 }
 
 func (o *operation) storeUser(hash string, edit func(old scim.Resource) (scim.Resource, error)) (outcome, error) {
-	return o.change(func(_ Tx, old scim.Resource) (scim.Resource, bool, error) {
+	return o.change(func(tx Tx, old scim.Resource) (scim.Resource, bool, error) {
 		user, err := edit(old)
 		if err != nil {
 			return nil, false, err
@@ -175,7 +190,8 @@ func (o *operation) storeUser(hash string, edit func(old scim.Resource) (scim.Re
 		if _, says := user["active"]; !says {
 			user["active"] = active(old)
 		}
-		return user, hash != "", nil
+		late, err := o.keysAreLate(tx, old)
+		return user, hash != "" || late, err
 	}, func(tx Tx, old, user scim.Resource) (Event, error) {
 		was, _ := accountWish(nil, old, "") // what an older version stored may be no wish
 		wish, err := accountWish(old, user, hash)
@@ -188,6 +204,17 @@ func (o *operation) storeUser(hash string, edit func(old scim.Resource) (scim.Re
 		}
 		return accountEvent("user.update", attributeChanges(old, user), c), err
 	})
+}
+
+// keysAreLate reports whether the user has SSH keys that the account lacks: an older
+// version stored them and did not honour them.
+func (o *operation) keysAreLate(tx Tx, old scim.Resource) (bool, error) {
+	if extension(old, scim.PosixUserURN)[keysName] == nil {
+		return false, nil
+	}
+	wish, _ := accountWish(old, old, "")
+	a, err := accountNow(tx, o.id)
+	return err == nil && !slices.Equal(a.Keys, wish.Keys), err
 }
 
 // deleteUser is DELETE /Users/{id} (RFC 7644 §3.6): the SCIM resource goes and

@@ -1,17 +1,20 @@
 package scimserver
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
+	"pwb/roster"
 	"pwb/scimserver/ledger"
 	"pwb/scimserver/scim"
 )
 
-// accountWish reads what a user's attributes want of the account. Numbers of no
-// use that old has too, which is nil of a new user, want nothing: an older
+// accountWish reads what a user's attributes want of the account. Numbers and keys
+// of no use that old has too, which is nil of a new user, want nothing: an older
 // version stored them and did not honour them.
 func accountWish(old, user scim.Resource, hash string) (ledger.Wish, error) {
 	workbench, posix := extension(user, scim.WorkbenchURN), extension(user, scim.PosixUserURN)
@@ -39,13 +42,11 @@ func accountWish(old, user scim.Resource, hash string) (ledger.Wish, error) {
 			return w, scim.Errorf(http.StatusBadRequest, scim.InvalidValue, "endDate %.40q is not from 1970 to 9998", end)
 		}
 	}
-	var err1, err2 error
+	var err1, err2, err3 error
 	w.UID, err1 = chosenID(extension(old, scim.WorkbenchURN), workbench, "posixUserId")
 	w.GID, err2 = chosenID(extension(old, scim.PosixUserURN), posix, "posixGroupId")
-	if err1 != nil {
-		return w, err1
-	}
-	return w, err2
+	w.Keys, err3 = chosenKeys(extension(old, scim.PosixUserURN), posix)
+	return w, cmp.Or(err1, err2, err3)
 }
 
 // groupWish reads what a group's attributes want of the POSIX group, as
@@ -84,6 +85,36 @@ func chosenID(old, attrs map[string]any, name string) (uint32, error) {
 		return 0, scim.Errorf(http.StatusBadRequest, scim.InvalidValue, "%s %v: choose another, or leave it out to be given one", name, err)
 	}
 	return uint32(n), nil
+}
+
+// keysName is the attribute of the keys that may log in over SSH.
+const keysName = "sshPublicKeys"
+
+// chosenKeys reads the SSH keys that may log in; nil for none.
+func chosenKeys(old, attrs map[string]any) ([]string, error) {
+	lines, was := texts(attrs[keysName]), texts(old[keysName])
+	fit := make([]string, 0, len(lines))
+	for i, line := range lines {
+		if _, err := roster.ParseKey(line); err == nil {
+			fit = append(fit, line)
+		} else if !slices.Contains(was, line) {
+			return nil, scim.Errorf(http.StatusBadRequest, scim.InvalidValue, "%s: key %d of %d: %v", keysName, i+1, len(lines), err)
+		}
+	}
+	keys, err := roster.ParseKeys(fit)
+	if err != nil && !slices.Equal(lines, was) {
+		return nil, scim.Errorf(http.StatusBadRequest, scim.InvalidValue, "%s: %v", keysName, err)
+	}
+	return keys, nil
+}
+
+// texts are the values of a multi-valued attribute of texts.
+func texts(v any) (all []string) {
+	list, _ := v.([]any)
+	for _, v := range list {
+		all = append(all, text(v))
+	}
+	return all
 }
 
 // whole reads an integer as requests and stored resources have it.

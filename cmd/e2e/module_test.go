@@ -20,6 +20,8 @@ type guest struct {
 	*mounts
 	module string // bin's libnss_pwb.so.2
 	etc    string // what is /etc in the namespace
+	// login is by an sshd of the node; nil before there is one.
+	login func(who string, key bool) (string, int)
 }
 
 // buildModule builds the module beside the other binaries, once.
@@ -81,12 +83,13 @@ func newGuest(t *testing.T, flags ...string) *guest {
 	return g
 }
 
-// configure writes workbench-nss.conf.
-func (g *guest) configure(t *testing.T, server string) {
+// configure writes workbench-nss.conf, with more lines than those that say where
+// everything is.
+func (g *guest) configure(t *testing.T, server string, more ...string) {
 	t.Helper()
 	runtime := filepath.Join(g.dir, "run")
-	g.write(t, "rstudio/workbench-nss.conf", fmt.Sprintf("server-address = %s\nstate-dir = %s\nsocket-path = %s/agent.sock\nstate-path = %s/state\nlive-path = %s/lib/nss-live\n",
-		server, g.agent.StateDir, runtime, runtime, g.dir))
+	g.write(t, "rstudio/workbench-nss.conf", fmt.Sprintf("server-address = %s\nstate-dir = %s\nsocket-path = %s/agent.sock\nstate-path = %s/state\nlive-path = %s/lib/nss-live\n%s\n",
+		server, g.agent.StateDir, runtime, runtime, g.dir, strings.Join(more, "\n")))
 }
 
 // write puts a file into the node's /etc.
@@ -180,6 +183,7 @@ var hosts = []host{
 	{"runuser", "runuser", []string{"runuser", "-u", "NAME", "--", "id", "-Gn"}, "NAME team", "", false},
 	{"su", "su", []string{"su", "NAME", "-s", "/bin/sh", "-c", "id -Gn"}, "NAME team", "", false},
 	{"sudo", "sudo", []string{"sudo", "-n", "-u", "NAME", "id", "-Gn"}, "NAME team", "", false},
+	{"login", "script", []string{"sh", "-c", `echo "id -Gn; exit" | script -qec "login -f $1" /dev/null`, "sh", "NAME"}, "NAME team", "Authentication failure", false},
 	{"setpriv", "setpriv", []string{"setpriv", "--reuid", "NAME", "--regid", "NAME", "--init-groups", "--inh-caps", "-all", "id", "-Gn"}, "NAME team", "", false},
 	{"python that forks", "/usr/bin/python3", []string{"/usr/bin/python3", "-c", forked, "NAME"}, "UID UID", "-1 -1", false},
 	{"python multiprocessing", "/usr/bin/python3", []string{"/usr/bin/python3", "-c", multi, "NAME"}, "UID UID", "-1 -1", false},

@@ -108,10 +108,10 @@ var update = flag.Bool("update", false, "write the tables of keys into the READM
 // TestREADMEHasEveryKey holds its tables against what the programs say.
 func TestREADMEHasEveryKey(t *testing.T) {
 	t.Parallel()
-	for _, program := range []string{"pwb-server", "pwb-agent"} {
-		want, err := exec.Command(filepath.Join(string(bin), program), "keys").Output()
+	for _, program := range []string{"pwb-server", "pwb-agent", "pwb-pam"} {
+		want, err := exec.Command(filepath.Join(string(bin), program), "settings").Output()
 		if err != nil {
-			t.Fatalf("%s keys: %v", program, err)
+			t.Fatalf("%s settings: %v", program, err)
 		}
 		begin, end := "<!-- keys of "+program+" -->\n", "<!-- end of keys -->\n"
 		before, rest, ok := strings.Cut(readme(t), begin)
@@ -122,7 +122,7 @@ func TestREADMEHasEveryKey(t *testing.T) {
 		switch {
 		case table == string(want):
 		case !*update:
-			t.Errorf("the README's table of the keys of %s is not what %[1]s keys prints; go test ./cmd/e2e -run README -update writes it:\n%s", program, want)
+			t.Errorf("the README's table of the keys of %s is not what its own command prints; go test ./cmd/e2e -run README -update writes it:\n%s", program, want)
 		default:
 			if err := os.WriteFile("../../README.md", []byte(before+begin+string(want)+end+after), 0o644); err != nil {
 				t.Fatal(err)

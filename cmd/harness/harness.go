@@ -34,6 +34,11 @@ func Build(ctx context.Context, dir string, flags ...string) (Bin, error) {
 	if out, err := exec.CommandContext(ctx, "go", append(args, "pwb/cmd/libnss_pwb/live")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build nss-live: %w\n%s", err, out)
 	}
+	pam := exec.CommandContext(ctx, "go", "build", "-tags", "netgo", "-o", dir+"/", "pwb/cmd/pwb-pam")
+	pam.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := pam.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build pwb-pam: %w\n%s", err, out)
+	}
 	return Bin(dir), nil
 }
 

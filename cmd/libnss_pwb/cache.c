@@ -1,5 +1,5 @@
-/* The last configuration that was read, so that a lookup asks stat(2) whether the
- * file is still the same rather than reading it. Nobody waits here: what is being
+/* The last configuration that was read, so that a lookup need not read it: at most
+ * once a second one asks stat(2) whether the file is still the same. Nobody waits here: what is being
  * written at the moment is passed over, by readers and writers alike, and the file
  * is read as if nothing were kept. So a thread that ends in the middle of a write,
  * or a fork(2) there, whose child never sees the end of it, cost microseconds. */
@@ -14,6 +14,12 @@
  * within one tick of the file system's clock have one time. */
 #ifndef PWB_SETTLED
 #define PWB_SETTLED 2
+#endif
+
+/* Milliseconds for which nobody asks again whether the file is the same: stat(2) is
+ * a fifth of a lookup. */
+#ifndef PWB_UNASKED
+#define PWB_UNASKED 1000
 #endif
 
 /* Which file it was, and in which state. A rename over it changes the inode, an
@@ -32,6 +38,11 @@ _Static_assert(sizeof(struct pwb_conf) % sizeof(uint64_t) == 0, "the configurati
 static _Atomic uint64_t sequence;
 static _Atomic uint64_t kept_stamp[STAMP_WORDS], kept_conf[CONF_WORDS];
 
+/* When the kept file was last seen to be the same, in ms of pwb_now; it says so of
+ * the words under the same sequence alone. */
+static _Atomic int64_t seen_at;
+static _Atomic uint64_t seen_sequence;
+
 static struct stamp stamp_of(const struct stat *st)
 {
 	return (struct stamp){{
@@ -47,14 +58,15 @@ static struct stamp stamp_of(const struct stat *st)
 	}};
 }
 
-/* Takes the configuration of the file with this stamp; false if another, or none
- * that is whole, is kept. */
-static bool take(const struct stamp *stamp, struct pwb_conf *conf)
+/* Takes the configuration of the file with this stamp, or with any if it is NULL;
+ * false if another, or none that is whole, is kept. *at is its sequence number. */
+static bool take(const struct stamp *stamp, struct pwb_conf *conf, uint64_t *at)
 {
 	uint64_t before = atomic_load_explicit(&sequence, memory_order_acquire);
+	*at = before;
 	if (before == 0 || before % 2 != 0)
 		return false;
-	for (int i = 0; i < STAMP_WORDS; i++)
+	for (int i = 0; stamp && i < STAMP_WORDS; i++)
 		if (atomic_load_explicit(&kept_stamp[i], memory_order_relaxed) != stamp->words[i])
 			return false;
 	for (size_t i = 0; i < CONF_WORDS; i++) {
@@ -97,14 +109,27 @@ static bool settled(const struct stat *st, const struct timespec *now)
 	return now->tv_sec - st->st_ctim.tv_sec > PWB_SETTLED;
 }
 
-/* Takes what was read last, if the file at path is still what it was then. */
+/* Takes what was read last, if the file at path was still what it was then when it
+ * was last looked at, within PWB_UNASKED. */
 bool pwb_kept(const char *path, struct pwb_conf *conf)
 {
+	uint64_t at;
+	if (atomic_load_explicit(&sequence, memory_order_relaxed) == 0)
+		return false;
+	/* The number first: whoever stores it has stored its time before. */
+	uint64_t seen = atomic_load_explicit(&seen_sequence, memory_order_acquire);
+	int64_t now = pwb_now(), since = now - atomic_load_explicit(&seen_at, memory_order_relaxed);
+	if (since >= 0 && since < PWB_UNASKED && take(NULL, conf, &at) && at == seen)
+		return true;
 	struct stat st;
-	if (atomic_load_explicit(&sequence, memory_order_relaxed) == 0 || stat(path, &st) != 0)
+	if (stat(path, &st) != 0)
 		return false;
 	struct stamp stamp = stamp_of(&st);
-	return take(&stamp, conf);
+	if (!take(&stamp, conf, &at))
+		return false;
+	atomic_store_explicit(&seen_at, now, memory_order_relaxed);
+	atomic_store_explicit(&seen_sequence, at, memory_order_release);
+	return true;
 }
 
 /* Keeps what was read from a file that was as st says at the time now, when

@@ -34,10 +34,14 @@ func kept(t *testing.T, build string, flags []string, mode string, rounds int) {
 }
 
 // At once: files of the tests are not left alone for seconds.
-var atOnce = []string{"-DPWB_SETTLED=-1"}
+var atOnce = []string{"-DPWB_SETTLED=-1", "-DPWB_UNASKED=0"}
 
 func TestAChangedConfigurationIsSeenByTheNextLookup(t *testing.T) {
 	kept(t, "kept", atOnce, "everything", 0)
+}
+
+func TestNobodyAsksForTheConfigurationTwiceInAWhile(t *testing.T) {
+	kept(t, "kept.unasked", []string{"-DPWB_SETTLED=-1", "-DPWB_UNASKED=600000"}, "unasked", 0)
 }
 
 func TestAChildOfAWriteThatNeverEndsLooksUp(t *testing.T) {

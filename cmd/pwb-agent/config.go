@@ -12,7 +12,10 @@ import (
 	"pwb/roster"
 )
 
-const defaultConfigFile = "/etc/pwb/agent.yaml"
+const (
+	defaultConfigFile = "/etc/pwb/agent.yaml"
+	defaultStateDir   = "/var/lib/pwb"
+)
 
 // config holds every key of agent.yaml; addFlags documents them.
 type config struct {
@@ -83,7 +86,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("layout", layoutAuto, "`form` of the files: extrausers, altfiles, nsscache (for libnss-cache), or auto: altfiles on Fedora, RHEL and their kin, else extrausers")
 	f.String("root", "", "`directory` that dir, state-dir, the local files and os-release lie in, for images and containers; the configuration, token-file and ca-cert are this system's")
 	f.String("dir", "", "`directory` in which to render passwd, group and shadow (default: /var/lib/extrausers, with layout altfiles /usr/lib, with nsscache /etc)")
-	f.String("state-dir", "/var/lib/pwb", "`directory` of the mirror and the state, for root only but for the index of accounts and groups in it")
+	f.String("state-dir", defaultStateDir, "`directory` of the mirror and the state, for root only but for the index of accounts and groups and the SSH keys in it")
 	f.String("local-passwd-file", "/etc/passwd", "the node's own passwd `file`; its names and uids are never rendered for others")
 	f.String("local-group-file", "/etc/group", "the node's own group `file`; its names and gids are never rendered for others")
 	f.String("shadow-group", "shadow", "local `group` that may read the shadow file, where there is one")

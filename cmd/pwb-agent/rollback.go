@@ -181,21 +181,21 @@ func (o *rollbackOptions) consent(out io.Writer, p *altfiles.Plan) error {
 		return err
 	}
 	if readmitted && !o.yes {
-		return errors.New("nothing was written: this lets somebody in who cannot log in now, or with a former password; if that is meant, add --yes")
+		return errors.New("nothing was written: this lets somebody in who cannot log in now, or with a former password or key; if that is meant, add --yes")
 	}
 	return nil
 }
 
 // tellReadmitted says who could log in again, and reports whether anybody could.
 func tellReadmitted(out io.Writer, p *altfiles.Plan) (bool, error) {
-	in, passwords, err := p.Readmits()
+	in, passwords, keys, err := p.Readmits()
 	if err != nil {
 		return false, err
 	}
 	for _, l := range []struct {
 		what  string
 		names []string
-	}{{"can log in again", in}, {"get a former password back", passwords}} {
+	}{{"can log in again", in}, {"get a former password back", passwords}, {"get a former SSH key back", keys}} {
 		if n := len(l.names); n > 0 {
 			names := strings.Join(l.names[:min(n, maxShown)], " ")
 			if n > maxShown {
@@ -204,7 +204,7 @@ func tellReadmitted(out io.Writer, p *altfiles.Plan) (bool, error) {
 			fmt.Fprintf(out, "%d %s: %s\n", n, l.what, oneLine(names))
 		}
 	}
-	return len(in)+len(passwords) > 0, nil
+	return len(in)+len(passwords)+len(keys) > 0, nil
 }
 
 // showRollback prints what putting a generation back would change.

@@ -16,13 +16,13 @@ func TestHelpIsReadable(t *testing.T) {
 // TestEveryCommandTakesTheKeysOfServe: an administrator's command must read the
 // configuration as the server does.
 func TestEveryCommandTakesTheKeysOfServe(t *testing.T) {
-	s := newTranscript(t, "keys")
+	s := newTranscript(t, "settings")
 	s.file("server.yaml", testConfig+"listen: 127.0.0.1:1\nuser-alias-days: 3\nadmin-group: bosses\n", 0o600)
 	s.run("token create provider --scope scim")
 	s.run("user add ada@acme.example --admin --json --user-homedir-path /homes")
 	s.run("group list")
 	var out bytes.Buffer
-	if status := run(t.Context(), []string{"keys"}, &out, &out); status != 0 || !strings.Contains(out.String(), "| `admin-group` |") {
+	if status := run(t.Context(), []string{"settings"}, &out, &out); status != 0 || !strings.Contains(out.String(), "| `admin-group` |") {
 		t.Errorf("keys ends with %d: %s", status, &out)
 	}
 }

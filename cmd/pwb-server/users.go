@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"pwb/roster"
 	"pwb/scimserver"
 	"pwb/scimserver/scim"
 )
@@ -78,6 +79,10 @@ func (j *job) showUser(u scimserver.UserRecord, err error) error {
 	for _, i := range u.Identities {
 		identities = append(identities, i.Sub+" at "+i.Issuer)
 	}
+	var keys []string
+	for _, key := range u.Keys {
+		keys = append(keys, roster.KeyFingerprint(key))
+	}
 	readmit := ""
 	if u.Readmit {
 		readmit = "the next user with the userName"
@@ -97,6 +102,7 @@ func (j *job) showUser(u scimserver.UserRecord, err error) error {
 		{"shell", u.Shell},
 		{"groups", strings.Join(u.Groups, " ")},
 		{"former names", strings.Join(aliases, ", ")},
+		{"SSH keys", strings.Join(keys, ", ")},
 		{"userName", u.UserName},
 		{"externalId", u.ExternalID},
 		{"signs in as", strings.Join(identities, ", ")},

@@ -94,3 +94,54 @@ func TestNewLoggerRefusesWhatItDoesNotKnow(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestLoadPassesOverTheEnvironmentWhereItIsNotTrusted(t *testing.T) {
+	t.Setenv("PWB_DATA_DIR", "/env")
+	var got sample
+	if err := Load(sampleFlags(), "/nowhere/default.yaml", &got, WithoutEnvironment()); err != nil || got.DataDir != "/default" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestLoadBorrowsKeysOfAnotherProgramsFile(t *testing.T) {
+	dir := t.TempDir()
+	other, own := filepath.Join(dir, "other.yaml"), filepath.Join(dir, "own.yaml")
+	for file, text := range map[string]string{other: "data-dir: /other\ncount: 7\nelse: 1\n", own: "count: 8\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name, file string
+		args       []string
+		want       sample
+	}{
+		{"what nothing else says is borrowed, its own file wins", other, nil, sample{DataDir: "/other", Count: 8}},
+		{"a flag wins", other, []string{"--data-dir=/flag"}, sample{DataDir: "/flag", Count: 8}},
+		{"an absent file lends nothing", filepath.Join(dir, "absent"), nil, sample{DataDir: "/default", Count: 8}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			flags := sampleFlags()
+			flags.String("other", c.file, "")
+			if err := flags.Parse(append(c.args, "--config", own)); err != nil {
+				t.Fatal(err)
+			}
+			var got struct {
+				sample `mapstructure:",squash"`
+				Other  string `mapstructure:"other"`
+			}
+			if err := Load(flags, own, &got, Borrow("other", "data-dir", "count")); err != nil || got.DataDir != c.want.DataDir || got.Count != c.want.Count {
+				t.Errorf("%+v, %v, want %+v", got, err, c.want)
+			}
+		})
+	}
+	if err := os.WriteFile(other, []byte(":\n\t-"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags := sampleFlags()
+	flags.String("other", other, "")
+	var got sample
+	if err := Load(flags, own, &got, Borrow("other", "data-dir")); err == nil || !strings.Contains(err.Error(), other) {
+		t.Errorf("a file that is not YAML: %v", err)
+	}
+}

@@ -30,10 +30,10 @@ func Table(flags *pflag.FlagSet) string {
 	return b.String()
 }
 
-// KeysCommand is the command that prints the Table of another command's keys.
-func KeysCommand(of *cobra.Command) *cobra.Command {
+// Command is the command "settings", which prints the Table of another command's keys.
+func Command(of *cobra.Command) *cobra.Command {
 	return &cobra.Command{
-		Use:   "keys",
+		Use:   "settings",
 		Short: "Print every key of the configuration with its default and meaning",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -310,6 +310,7 @@ func (l *Ledger) settle(tx Tx, before, a roster.Account, known, s Subject, w Wis
 	s.End = w.End
 	a.Gecos = w.Gecos
 	a.Hash = cmp.Or(w.Hash, a.Hash)
+	a.Keys = w.Keys
 	a.Locked = s.locked(w.Active, l.moment())
 	if err := l.put(tx, before, &a, known, s); err != nil {
 		return Change{}, err

@@ -74,6 +74,9 @@ func Check(v View) ([]Finding, error) {
 			if err := roster.CheckHome(a.Home); err != nil {
 				c.find(a.ID, fmt.Sprintf("home %v", err), "set homeDirectory at the provider")
 			}
+			if keys, err := roster.ParseKeys(a.Keys); err != nil || !slices.Equal(keys, a.Keys) {
+				c.find(a.ID, "its SSH keys are none that a node takes as they stand", "set sshPublicKeys anew at the provider")
+			}
 		case row.Group != nil:
 			g := row.Group
 			c.groups[g.ID] = true

@@ -12,7 +12,8 @@ import (
 
 // CloseAccount locks the account of a user who is deleted: name and uid stay
 // resolvable, so that the files that remain have an owner, until the retention
-// is over. Who comes back is recognised by folded userName and externalID.
+// is over. Who comes back is recognised by folded userName and externalID, and
+// brings SSH keys of its own: nobody vouches for the former ones any more.
 func (l *Ledger) CloseAccount(tx Tx, id, userName, externalID string) (Change, error) {
 	a, known, err := l.account(tx, id)
 	if err != nil {
@@ -20,7 +21,7 @@ func (l *Ledger) CloseAccount(tx Tx, id, userName, externalID string) (Change, e
 	}
 	before, s := a, known
 	s.State, s.Since, s.UserName, s.ExternalID, s.Readmit = Departed, l.moment(), userName, externalID, false
-	a.Locked = true
+	a.Locked, a.Keys = true, nil
 	if err := l.put(tx, before, &a, known, s); err != nil {
 		return Change{}, err
 	}
@@ -186,7 +187,7 @@ func withoutDue(s Subject) Subject {
 // bury takes an account out of the roster; the ledger remembers it.
 func (l *Ledger) bury(tx Tx, a roster.Account, s *Subject) error {
 	kept := a
-	kept.Hash, kept.Aliases = "", nil
+	kept.Hash, kept.Aliases, kept.Keys = "", nil, nil
 	s.State, s.Aliases, s.Account = Buried, nil, &kept
 	if err := tx.DropRow(roster.AccountKey(a.ID)); err != nil {
 		return err

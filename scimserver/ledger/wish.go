@@ -20,6 +20,9 @@ type Wish struct {
 	Active bool
 	// Admin is whether the user belongs to the administrators' group; nil: not said.
 	Admin *bool
+	// Keys are the SSH keys that may log in, as roster.ParseKeys returns them.
+	// Unlike other fields they are all that the account then has.
+	Keys []string
 	// End is when the account is to lock by itself; zero: never.
 	End time.Time
 

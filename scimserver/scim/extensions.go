@@ -42,7 +42,7 @@ var posixUserSchema = newSchema(Schema{
 		{Name: "loginShell", CaseExact: true, line: true, Description: "Login shell of the account, an absolute path."},
 		{Name: "posixGroupId", Type: Integer, Description: "GID of the account's primary group."},
 		{Name: "endDate", Type: DateTime, Description: "When the account locks by itself."},
-		{Name: "sshPublicKeys", MultiValued: true, CaseExact: true, line: true, Description: "Keys that may log in, one line each, as in authorized_keys."},
+		{Name: "sshPublicKeys", MultiValued: true, CaseExact: true, line: true, Description: "Keys that may log in over SSH, each as a line of authorized_keys without options."},
 	},
 })
 

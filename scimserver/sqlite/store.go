@@ -80,7 +80,30 @@ func Open(ctx context.Context, dir string) (_ *Store, err error) {
 	return s, nil
 }
 
+// connect makes the first connection to a file. Where two processes make it at once,
+// the change to a write-ahead log fails in one of them without waiting for the other:
+// SQLite asks no busy handler there.
+func connect(ctx context.Context, db *sql.DB) error {
+	late := time.After(busyTimeout)
+	for {
+		err := db.PingContext(ctx)
+		if !isBusy(err) {
+			return err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-late:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 func (s *Store) start(ctx context.Context) (err error) {
+	if err := connect(ctx, s.write); err != nil {
+		return err
+	}
 	if err := migrate(ctx, s.write); err != nil {
 		return err
 	}

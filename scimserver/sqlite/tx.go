@@ -24,6 +24,12 @@ func taken(err error) error {
 	return err
 }
 
+// isBusy reports whether somebody else has the file locked.
+func isBusy(err error) bool {
+	var e *sqlite3.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3lib.SQLITE_BUSY
+}
+
 func orNull(s string) any {
 	if s == "" {
 		return nil

@@ -28,6 +28,13 @@ var feedTests = []test{
 	{"any history leads from each of its positions to the present", anyHistory},
 }
 
+// keyed is an account with SSH keys.
+func keyed(id string, uid uint32, keys ...string) roster.Row {
+	row := account(id, uid)
+	row.Account.Keys = keys
+	return row
+}
+
 func feedBegins(t *testing.T, e *env) {
 	s, _ := e.fresh()
 	st := s.state()
@@ -56,6 +63,12 @@ func seqCounts(t *testing.T, e *env) {
 		{"two changes of one row", 2, func(tx scimserver.Tx) error {
 			return errors.Join(tx.PutRow(account("u1", 1002)), tx.PutRow(account("u1", 1001)))
 		}},
+		{"keys alone", 1, func(tx scimserver.Tx) error { return tx.PutRow(keyed("u1", 1001, "ssh-ed25519 AAAA")) }},
+		{"the same keys", 0, func(tx scimserver.Tx) error { return tx.PutRow(keyed("u1", 1001, "ssh-ed25519 AAAA")) }},
+		{"one key more", 1, func(tx scimserver.Tx) error {
+			return tx.PutRow(keyed("u1", 1001, "ssh-ed25519 AAAA", "ssh-ed25519 BBBB"))
+		}},
+		{"the last key that goes", 1, func(tx scimserver.Tx) error { return tx.PutRow(account("u1", 1001)) }},
 		{"three rows", 3, func(tx scimserver.Tx) error {
 			return errors.Join(tx.PutRow(account("u2", 1002)), tx.PutRow(member("g1", "u1")), tx.PutRow(member("g1", "u2")))
 		}},

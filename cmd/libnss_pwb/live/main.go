@@ -113,6 +113,9 @@ func (l *live) answer(ctx context.Context, c *conf, stdin io.Reader) ([]byte, er
 	if err != nil {
 		return []byte(question.Unavail), err
 	}
+	if q.Database == question.Current {
+		return []byte(question.Unavail), errors.New("only an agent makes passes")
+	}
 	if q.Database == question.Shadow && l.uid != 0 {
 		return []byte(question.Denied), errors.New("shadow is for root alone")
 	}

@@ -8,6 +8,10 @@
 //	pwb1 group id 1001            denied\n
 //	pwb1 shadow name ada
 //	pwb1 initgroups name ada      found 9\n1001 1002
+//	pwb1 current name ada
+//
+// The last is for root at a login, and no question of the module's: it has the agent
+// make a pass, and is answered as "pwb1 passwd name ada" is afterwards.
 package question
 
 import (
@@ -31,6 +35,8 @@ const (
 	Group      = "group"
 	Shadow     = "shadow"
 	Initgroups = "initgroups"
+	// Current is passwd after a pass. Only the agent answers it.
+	Current = "current"
 )
 
 // Question is what is asked: one entry of a database, by name or, where that is
@@ -66,7 +72,7 @@ func Parse(line string) (Question, error) {
 	q := Question{Database: f[1]}
 	switch f[1] {
 	case Passwd, Group:
-	case Shadow, Initgroups:
+	case Shadow, Initgroups, Current:
 		if f[2] != "name" {
 			return Question{}, errForm
 		}

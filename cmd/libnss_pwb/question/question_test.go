@@ -15,6 +15,7 @@ func TestAQuestionIsReadAsItWasMeantOrNotAtAll(t *testing.T) {
 		"pwb1 group id 4294967294\n":          {Database: Group, ID: 4294967294},
 		"pwb1 shadow name a.b-c_d\n":          {Database: Shadow, Name: "a.b-c_d"},
 		"pwb1 initgroups name ada\n":          {Database: Initgroups, Name: "ada"},
+		"pwb1 current name ada\n":             {Database: Current, Name: "ada"},
 	} {
 		q, err := Read(iotest.OneByteReader(strings.NewReader(line)))
 		if err != nil || q != want {
@@ -34,7 +35,7 @@ func TestAQuestionIsReadAsItWasMeantOrNotAtAll(t *testing.T) {
 	}
 	for _, line := range []string{
 		"", "\n", "pwb1 passwd name ada", "pwb2 passwd name ada\n", "pwb1 passwd name\n", "pwb1 passwd name \n", "pwb1 passwd  name ada\n", "pwb1 passwd name ada \n",
-		"pwb1 hosts name ada\n", "pwb1 passwd mail ada\n", "pwb1 shadow id 1000\n", "pwb1 initgroups id 1000\n", "pwb1 passwd id 01000\n", "pwb1 passwd id +1000\n",
+		"pwb1 hosts name ada\n", "pwb1 passwd mail ada\n", "pwb1 shadow id 1000\n", "pwb1 current id 1000\n", "pwb1 initgroups id 1000\n", "pwb1 passwd id 01000\n", "pwb1 passwd id +1000\n",
 		"pwb1 passwd id 4294967296\n", "pwb1 passwd id x\n", "GET / HTTP/1.1\r\n", "pwb1 passwd name " + strings.Repeat("a", MaxLine) + "\n", strings.Repeat("x", 1<<20),
 	} {
 		if q, err := Read(strings.NewReader(line)); err == nil || errors.Is(err, ErrNever) || q != (Question{}) {

@@ -1,8 +1,8 @@
 /* The configuration that the module keeps: kept MODE DIR, where DIR/a and DIR/b
  * hold an index each, in which ada's home is /home/a or /home/b, and DIR/other is a
  * root with a configuration and an index a of its own. The module's own C is
- * part of this program, cache.c of this file; it is compiled with PWB_SETTLED -1, for
- * files that change at once, but for the mode "settled". */
+ * part of this program, cache.c of this file; it is compiled with PWB_SETTLED -1 and
+ * PWB_UNASKED 0, for files that change at once, but for the modes "settled" and "unasked". */
 #include "../cache.c"
 #include "guest.h"
 
@@ -132,6 +132,7 @@ static atomic_long taken;
 static void *put_and_take(void *rounds)
 {
 	struct pwb_conf all[2], c;
+	uint64_t at;
 	for (int i = 0; i < 2; i++) {
 		memset(&all[i], "ab"[i], sizeof all[i]);
 		all[i].enumerate = false;
@@ -139,12 +140,12 @@ static void *put_and_take(void *rounds)
 	for (long i = 0; i < *(long *)rounds; i++) {
 		put(&stamps[0], &all[i % 2]);
 		memset(&c, 0, sizeof c);
-		if (!take(&stamps[0], &c))
+		if (!take(&stamps[0], &c, &at))
 			continue;
 		taken++;
 		if (memcmp(&c, &all[0], sizeof c) && memcmp(&c, &all[1], sizeof c))
 			die("a mixture was taken");
-		if (take(&stamps[1], &c))
+		if (take(&stamps[1], &c, &at))
 			die("what is another file's was taken");
 	}
 	return NULL;
@@ -229,6 +230,31 @@ static void everything(void)
 	}
 }
 
+/* Where nobody asks for a while whether the file is the same: what was kept answers,
+ * but not beyond the while, not under another sequence number, and not once the clock
+ * stands before it. */
+static void unasked(void)
+{
+	swap('a');
+	expect("at first", 'a');
+	swap('b');
+	expect("within the while", 'a');
+	int64_t at = seen_at;
+	seen_at = at - PWB_UNASKED;
+	expect("after it", 'b');
+	swap('a');
+	expect("within the next", 'b');
+	seen_at = pwb_now() + 1000;
+	expect("a clock that went back", 'a');
+	swap('b');
+	seen_sequence -= 2;
+	expect("seen for other words", 'b');
+	unlink(PWB_CONF);
+	expect("removed within the while", 'b');
+	seen_at -= PWB_UNASKED;
+	expect("removed, and looked at", '-');
+}
+
 /* Which files are kept, at which age. */
 static void ages(void)
 {
@@ -264,6 +290,8 @@ int main(int argc, char **argv)
 		in_the_middle();
 	else if (!strcmp(argv[1], "everything"))
 		everything();
+	else if (!strcmp(argv[1], "unasked"))
+		unasked();
 	else if (!strcmp(argv[1], "settled"))
 		ages();
 	else

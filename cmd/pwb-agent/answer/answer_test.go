@@ -115,6 +115,27 @@ func TestWhatAPassThatFailsMeansForAMiss(t *testing.T) {
 	}
 }
 
+func TestALoginIsAnsweredAfterAPassThoughTheFilesShowTheAccount(t *testing.T) {
+	p := newPlace(t)
+	p.during = func(context.Context) error {
+		p.put("passwd", "ada:x:1000:1000:Ada:/home/ada:/usr/sbin/nologin\n")
+		return nil
+	}
+	p.open()
+	if got := p.ask("pwb1 current name ada\n"); got != found("ada:x:1000:1000:Ada:/home/ada:/usr/sbin/nologin") || p.passes.Load() != 1 {
+		t.Errorf("%q after %d passes", got, p.passes.Load())
+	}
+	if got := p.ask("pwb1 current name grace\n"); got != "notfound\n" {
+		t.Errorf("nobody: %q", got)
+	}
+	q := newPlace(t)
+	q.during = func(context.Context) error { return errors.New("connection refused") }
+	q.open()
+	if got := q.ask("pwb1 current name ada\n"); got != "unavail\n" {
+		t.Errorf("after a pass that failed: %q", got)
+	}
+}
+
 func TestFilesThatCannotBeReadAreNoMiss(t *testing.T) {
 	p := newPlace(t).open()
 	p.put("passwd", "ada:x\n")
@@ -148,6 +169,7 @@ func TestShadowIsForRootAlone(t *testing.T) {
 		{0, "pwb1 shadow name ada\n", found("ada:$6$salt$hash:::::::")},
 		{65534, "pwb1 shadow name ada\n", "denied\n"},
 		{65534, "pwb1 shadow name grace\n", "denied\n"},
+		{65534, "pwb1 current name ada\n", "denied\n"},
 		{1000, "pwb1 shadow name ada\n", "denied\n"},
 		{65534, "pwb1 passwd name ada\n", found("ada:x:1000:1000:Ada:/home/ada:/bin/sh")},
 		{65534, "pwb1 passwd name grace\n", "notfound\n"},

@@ -130,17 +130,21 @@ func peer(conn *net.UnixConn) (uid uint32, err error) {
 }
 
 // answer is what is sent. What the files show is answered as it is; where they show
-// nothing, it takes a pass to be sure of that.
+// nothing, or whoever asks wants them current, it takes a pass to be sure.
 func (s *socket) answer(ctx context.Context, uid uint32, q question.Question, err error) []byte {
 	switch {
 	case errors.Is(err, question.ErrNever):
 		return []byte(question.NotFound)
 	case err != nil:
 		return []byte(question.Unavail)
-	case q.Database == question.Shadow && uid != 0 && int(uid) != os.Geteuid():
+	case (q.Database == question.Shadow || q.Database == question.Current) && uid != 0 && int(uid) != os.Geteuid():
 		return []byte(question.Denied)
 	}
-	line, found, err := s.find(ctx, q)
+	var line []byte
+	var found bool
+	if q.Database != question.Current {
+		line, found, err = s.find(ctx, q)
+	}
 	if err == nil && !found {
 		if err = s.passes.join(ctx, s.cfg.Refresh); err == nil || s.cfg.Settled(err) {
 			line, found, err = s.find(ctx, q)
@@ -177,7 +181,7 @@ func (s *socket) find(ctx context.Context, q question.Question) (line []byte, fo
 
 func lookUp(l Lookup, q question.Question) ([]byte, bool, error) {
 	switch {
-	case q.Database == question.Passwd && q.Name != "":
+	case q.Database == question.Passwd && q.Name != "", q.Database == question.Current:
 		p, ok, err := l.Passwd(q.Name)
 		return p.Append(nil), ok, err
 	case q.Database == question.Passwd:

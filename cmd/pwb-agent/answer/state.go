@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -145,6 +146,53 @@ func (s *state) remove() {
 	if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Warn("the state file stays; it is not believed for longer than some seconds", "error", err)
 	}
+}
+
+// State is what the state file says of an agent that stays.
+type State struct {
+	// Reached: the server answered at the last attempt. Current: the files then
+	// showed what it has.
+	Reached, Current bool
+	// Age is how long ago the server answered last.
+	Age time.Duration
+}
+
+// believed is how long a state file is, as by the NSS module.
+const believed = 3 * heartbeat
+
+// ErrNoState: no agent says how it stands.
+var ErrNoState = errors.New("the agent's state file is not one to believe")
+
+// ReadState reads a state file, as strictly as the NSS module does. It fails with
+// ErrNoState for one that is absent, old, damaged, or not of root's alone.
+func ReadState(path string) (State, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return State{}, fmt.Errorf("%w: %w", ErrNoState, err)
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	b := make([]byte, stateSize)
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return State{}, fmt.Errorf("%w: %w", ErrNoState, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size != stateSize || st.Mode&0o022 != 0 || st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		return State{}, fmt.Errorf("%w: %s is of uid %d, mode %o and %d bytes", ErrNoState, path, st.Uid, st.Mode, st.Size)
+	}
+	if _, err := f.ReadAt(b, 0); err != nil {
+		return State{}, fmt.Errorf("%w: %w", ErrNoState, err)
+	}
+	le := binary.LittleEndian
+	if string(b[:8]) != stateMagic || le.Uint32(b[8:]) != stateVersion || le.Uint64(b[16:]) != altfiles.IndexSum(b[24:]) {
+		return State{}, fmt.Errorf("%w: %s is damaged", ErrNoState, path)
+	}
+	now := bootTime()
+	written, answered := time.Duration(le.Uint64(b[24:])), time.Duration(le.Uint64(b[32:]))
+	if written > now || now-written > believed || answered > now {
+		return State{}, fmt.Errorf("%w: %s was written at %v of %v since boot", ErrNoState, path, written, now)
+	}
+	flags := le.Uint32(b[12:])
+	return State{Reached: flags&flagReached != 0, Current: flags&flagCurrent != 0, Age: now - answered}, nil
 }
 
 // replace renames a file into place that all can read. It need not outlive a crash
