@@ -19,7 +19,7 @@ type tokens struct{ err error }
 
 func (v tokens) VerifyIDToken(_ context.Context, token string) (scimserver.Claims, scimserver.Once, error) {
 	sub, username, _ := strings.Cut(token, " ")
-	return claimed(sub, username), scimserver.Once{Digest: sha256.Sum256([]byte(token)), Until: time.Now().Add(time.Hour)}, v.err
+	return vouched(sub, username), scimserver.Once{Digest: sha256.Sum256([]byte(token)), Until: time.Now().Add(time.Hour)}, v.err
 }
 
 func believing(c *scimserver.Config) { c.Registers, c.IDTokens = true, tokens{} }
@@ -184,7 +184,7 @@ func TestARegistrationWaitsForTheNodesThatFollow(t *testing.T) {
 	for h.server.Rendered(ctx, scimserver.Registration{Position: before.at}).Nodes < 2 {
 		// The requests have arrived, and are noted before they wait.
 	}
-	reg := h.register(claimed("1", "ada"))
+	reg := h.register(vouched("1", "ada"))
 	for _, status := range told {
 		if got := <-status; got != 200 {
 			t.Fatalf("a node that waits is answered %d", got)
@@ -217,11 +217,11 @@ func TestARegistrationDoesNotWaitForEver(t *testing.T) {
 	<-h.arrived
 	for h.server.Rendered(ctx, scimserver.Registration{Position: before.at}).Nodes < 1 {
 	}
-	if r := h.server.Rendered(ctx, h.register(claimed("1", "ada"))); r.Nodes != 1 || r.Shown != 0 || r.All() {
+	if r := h.server.Rendered(ctx, h.register(vouched("1", "ada"))); r.Nodes != 1 || r.Shown != 0 || r.All() {
 		t.Errorf("the wait ended with %+v", r)
 	}
 	h.server.Drain()
-	if r := h.server.Rendered(ctx, h.register(claimed("2", "grace"))); r.All() {
+	if r := h.server.Rendered(ctx, h.register(vouched("2", "grace"))); r.All() {
 		t.Errorf("a server that ends waits until %+v", r)
 	}
 }

@@ -20,8 +20,8 @@ const issuer = "https://id.example"
 // registering opens /jit/v1/register.
 func registering(c *scimserver.Config) { c.Registers = true }
 
-// person is what the provider says of somebody.
-func claimed(sub, username string, groups ...string) scimserver.Claims {
+// vouched is what the provider says of somebody.
+func vouched(sub, username string, groups ...string) scimserver.Claims {
 	return scimserver.Claims{Issuer: issuer, Subject: sub, Username: username, Name: "Name of " + username, Groups: groups}
 }
 
@@ -56,7 +56,7 @@ func (h *house) refuses(c scimserver.Claims, cause scimserver.Cause, words ...st
 func TestAFirstLoginMakesTheAccountThatSCIMWouldMake(t *testing.T) {
 	t.Parallel()
 	h := open(t, registering)
-	reg := h.register(claimed("1", "ada@acme.example"))
+	reg := h.register(vouched("1", "ada@acme.example"))
 	if !reg.Created || reg.Name != "ada" || reg.UID != 1000 || reg.GID != 1000 || reg.Home != "/home/ada" || len(reg.Groups) != 0 {
 		t.Errorf("registered as %+v", reg)
 	}
@@ -76,7 +76,7 @@ func TestAFirstLoginMakesTheAccountThatSCIMWouldMake(t *testing.T) {
 		t.Errorf("events %v, want %v", actions, want)
 	}
 	h.changesNothing("the same login once more", func() {
-		if again := h.register(claimed("1", "ada@acme.example")); again.Created || again.UID != 1000 || again.Position != reg.Position {
+		if again := h.register(vouched("1", "ada@acme.example")); again.Created || again.UID != 1000 || again.Position != reg.Position {
 			t.Errorf("once more: %+v", again)
 		}
 	})
@@ -85,11 +85,11 @@ func TestAFirstLoginMakesTheAccountThatSCIMWouldMake(t *testing.T) {
 func TestALaterLoginFollowsTheClaimsAndKeepsTheNumbers(t *testing.T) {
 	t.Parallel()
 	h := open(t, registering)
-	first := h.register(claimed("1", "ada@acme.example", "Engine", "Poetry"))
+	first := h.register(vouched("1", "ada@acme.example", "Engine", "Poetry"))
 	if want := []string{"engine", "poetry"}; !slices.Equal(first.Groups, want) {
 		t.Fatalf("groups %v, want %v", first.Groups, want)
 	}
-	second := claimed("1", "ada.lovelace@acme.example", "poetry", "Mathematics", "POETRY")
+	second := vouched("1", "ada.lovelace@acme.example", "poetry", "Mathematics", "POETRY")
 	second.Name, second.Email = "Ada Lovelace", "ada@acme.example"
 	reg := h.register(second)
 	if reg.ID != first.ID || reg.UID != first.UID || reg.Home != first.Home || reg.Name != "ada.lovelace" || reg.Gecos != "Ada Lovelace" || reg.Created {
@@ -127,7 +127,7 @@ func TestClaimsTouchNoGroupThatRegistrationDidNotMake(t *testing.T) {
 	grace := h.newUser("grace")
 	pushed := h.newGroup("Pushed", grace)
 	named := h.do("POST", "/Groups", team("Harmless", `"posixGroupName":"docker"`)).ok(201).id()
-	reg := h.register(claimed("1", "ada", "Pushed", "Harmless", "sudo", "Wheel", "PWB-admins", "Ours"))
+	reg := h.register(vouched("1", "ada", "Pushed", "Harmless", "sudo", "Wheel", "PWB-admins", "Ours"))
 	if want := []string{"ours"}; !slices.Equal(reg.Groups, want) {
 		t.Errorf("groups %v, want %v", reg.Groups, want)
 	}
@@ -137,7 +137,7 @@ func TestClaimsTouchNoGroupThatRegistrationDidNotMake(t *testing.T) {
 	// What the provider pushes stays whatever the claims say, and a group that it
 	// takes is the provider's from then on.
 	h.do("PATCH", "/Groups/"+pushed, patch(fmt.Sprintf(`{"op":"add","path":"members","value":[{"value":%q}]}`, reg.ID))).ok(204)
-	if reg = h.register(claimed("1", "ada", "ours")); !slices.Equal(reg.Groups, []string{"pushed", "ours"}) && !slices.Equal(reg.Groups, []string{"ours", "pushed"}) {
+	if reg = h.register(vouched("1", "ada", "ours")); !slices.Equal(reg.Groups, []string{"pushed", "ours"}) && !slices.Equal(reg.Groups, []string{"ours", "pushed"}) {
 		t.Errorf("groups %v, want both", reg.Groups)
 	}
 	ours := h.do("GET", "/Groups?filter=displayName%20eq%20%22Ours%22", "").ok(200).get("Resources.0.id").(string)
@@ -155,36 +155,36 @@ func TestAUserOfTheProviderIsMatchedAndNotDoubled(t *testing.T) {
 	t.Parallel()
 	h := open(t, registering)
 	id := h.do("POST", "/Users", `{"userName":"ada@acme.example","externalId":"x1","displayName":"As pushed"}`).ok(201).id()
-	reg := h.register(claimed("1", "ada@acme.example", "Ours"))
+	reg := h.register(vouched("1", "ada@acme.example", "Ours"))
 	if reg.ID != id || reg.Created || reg.Gecos != "As pushed" || !slices.Equal(reg.Groups, []string{"ours"}) {
 		t.Errorf("matched as %+v", reg)
 	}
 	// The provider renames; the login says the old name still, and is hers.
 	h.do("PATCH", "/Users/"+id, patch(`{"op":"replace","path":"userName","value":"lovelace@acme.example"}`)).ok(200)
-	if reg = h.register(claimed("1", "ada@acme.example")); reg.ID != id || reg.Name != "lovelace" {
+	if reg = h.register(vouched("1", "ada@acme.example")); reg.ID != id || reg.Name != "lovelace" {
 		t.Errorf("after a rename by the provider: %+v", reg)
 	}
-	h.refuses(claimed("2", "lovelace@acme.example"), scimserver.Taken, "another person", "user unbind")
+	h.refuses(vouched("2", "lovelace@acme.example"), scimserver.Taken, "another person", "user unbind")
 }
 
 func TestAUserWhomTheProviderTakesIsTheProviders(t *testing.T) {
 	t.Parallel()
 	h := open(t, registering)
-	reg := h.register(claimed("1", "ada"))
+	reg := h.register(vouched("1", "ada"))
 	h.do("PATCH", "/Users/"+reg.ID, patch(`{"op":"replace","path":"displayName","value":"As pushed"}`)).ok(200)
-	if reg = h.register(claimed("1", "ada")); reg.Gecos != "As pushed" {
+	if reg = h.register(vouched("1", "ada")); reg.Gecos != "As pushed" {
 		t.Errorf("after the provider spoke: %+v", reg)
 	}
 	// Of one that was unbound the next login's claims count again, and a front end
 	// that names the same person does not rename.
-	h.register(claimed("2", "grace"))
+	h.register(vouched("2", "grace"))
 	if _, err := h.steward().Unbind(t.Context(), "grace"); err != nil {
 		t.Fatal(err)
 	}
-	h.register(claimed("3", "grace"))
+	h.register(vouched("3", "grace"))
 	front := scimserver.Claims{Issuer: scimserver.ProxyIssuer, Subject: "grace", Username: "grace", Name: "As the front end says"}
 	h.register(front)
-	renamed := claimed("3", "hopper")
+	renamed := vouched("3", "hopper")
 	if reg = h.register(renamed); reg.Name != "hopper" {
 		t.Errorf("after unbind: %+v", reg)
 	}
@@ -198,17 +198,17 @@ func TestNobodyIsMatchedByLessThanTheWholeName(t *testing.T) {
 	h := open(t, registering)
 	h.newUser("kim@acme.example")
 	// The sign of Kelvin, which compares like a k, and capitals.
-	h.refuses(claimed("1", "\u212aim@acme.example"), scimserver.Taken, "to the letter")
-	h.refuses(claimed("1", "KIM@acme.example"), scimserver.Taken, "to the letter")
-	if reg := h.register(claimed("1", "kim@evil.example")); reg.Name != "kim-2" || !reg.Created {
+	h.refuses(vouched("1", "\u212aim@acme.example"), scimserver.Taken, "to the letter")
+	h.refuses(vouched("1", "KIM@acme.example"), scimserver.Taken, "to the letter")
+	if reg := h.register(vouched("1", "kim@evil.example")); reg.Name != "kim-2" || !reg.Created {
 		t.Errorf("a Kim of another domain is %+v", reg)
 	}
 	h.again(registering, func(c *scimserver.Config) { c.Match = scimserver.MatchNobody })
-	h.refuses(claimed("2", "kim@acme.example"), scimserver.Taken, "auth-openid-match")
+	h.refuses(vouched("2", "kim@acme.example"), scimserver.Taken, "auth-openid-match")
 	h.again(registering, func(c *scimserver.Config) { c.Match = scimserver.MatchExternalID })
-	h.refuses(claimed("2", "kim@acme.example"), scimserver.Taken, "externalId")
+	h.refuses(vouched("2", "kim@acme.example"), scimserver.Taken, "externalId")
 	h.do("POST", "/Users", `{"userName":"lee@acme.example","externalId":"3"}`).ok(201)
-	if reg := h.register(claimed("3", "lee@acme.example")); reg.Created {
+	if reg := h.register(vouched("3", "lee@acme.example")); reg.Created {
 		t.Errorf("who has the externalId is made anew: %+v", reg)
 	}
 }
@@ -216,22 +216,22 @@ func TestNobodyIsMatchedByLessThanTheWholeName(t *testing.T) {
 func TestASecondPersonOfAUserNameIsRefusedUntilAnAdministratorUnbinds(t *testing.T) {
 	t.Parallel()
 	h := open(t, registering)
-	first := h.register(claimed("1", "ada"))
-	h.refuses(claimed("2", "ada"), scimserver.Taken, "another person", "user unbind")
-	h.register(claimed("3", "grace"))
-	h.refuses(claimed("3", "ada"), scimserver.Taken, "in use") // Grace takes her name
+	first := h.register(vouched("1", "ada"))
+	h.refuses(vouched("2", "ada"), scimserver.Taken, "another person", "user unbind")
+	h.register(vouched("3", "grace"))
+	h.refuses(vouched("3", "ada"), scimserver.Taken, "in use") // Grace takes her name
 	if _, err := h.steward().Unbind(t.Context(), "ada"); err != nil {
 		t.Fatal(err)
 	}
-	if reg := h.register(claimed("2", "ada")); reg.ID != first.ID {
+	if reg := h.register(vouched("2", "ada")); reg.ID != first.ID {
 		t.Errorf("after unbind %+v, want the account of %s", reg, first.ID)
 	}
-	h.refuses(claimed("1", "ada"), scimserver.Taken, "another person")
+	h.refuses(vouched("1", "ada"), scimserver.Taken, "another person")
 	if _, err := h.steward().Unbind(t.Context(), "nobody"); err == nil {
 		t.Error("nobody was unbound")
 	}
 	// The same name at another issuer is another matter.
-	front := claimed("ada", "ada")
+	front := vouched("ada", "ada")
 	front.Issuer = scimserver.ProxyIssuer
 	if reg := h.register(front); reg.ID != first.ID {
 		t.Errorf("a front end named %+v", reg)
@@ -242,49 +242,49 @@ func TestWhoIsLockedStaysLocked(t *testing.T) {
 	t.Parallel()
 	clock := newHours()
 	h := open(t, registering, clock.rule)
-	ada := h.register(claimed("1", "ada"))
+	ada := h.register(vouched("1", "ada"))
 	h.do("PATCH", "/Users/"+ada.ID, patch(`{"op":"replace","path":"active","value":false}`)).ok(200)
-	h.refuses(claimed("1", "ada", "Ours"), scimserver.Locked, "ada is locked")
-	grace := h.register(claimed("2", "grace"))
+	h.refuses(vouched("1", "ada", "Ours"), scimserver.Locked, "ada is locked")
+	grace := h.register(vouched("2", "grace"))
 	if _, err := h.steward().Lock(t.Context(), "grace"); err != nil {
 		t.Fatal(err)
 	}
-	h.refuses(claimed("2", "grace"), scimserver.Locked)
+	h.refuses(vouched("2", "grace"), scimserver.Locked)
 	if _, err := h.steward().Unlock(t.Context(), "grace"); err != nil {
 		t.Fatal(err)
 	}
-	if reg := h.register(claimed("2", "grace")); reg.UID != grace.UID {
+	if reg := h.register(vouched("2", "grace")); reg.UID != grace.UID {
 		t.Errorf("unlocked, she is %+v", reg)
 	}
 	pushed := h.do("POST", "/Users", `{"userName":"edsger","active":false}`).ok(201).id()
-	h.refuses(claimed("3", "edsger"), scimserver.Locked)
+	h.refuses(vouched("3", "edsger"), scimserver.Locked)
 	h.do("PATCH", "/Users/"+pushed, patch(`{"op":"replace","path":"active","value":true}`)).ok(200)
-	h.register(claimed("3", "edsger"))
+	h.register(vouched("3", "edsger"))
 	h.admit("mayfly", "", `"endDate":"2026-03-02T00:00:00Z"`)
-	h.register(claimed("4", "mayfly"))
+	h.register(vouched("4", "mayfly"))
 	clock.pass(day)
 	h.tend()
-	h.refuses(claimed("4", "mayfly"), scimserver.Locked)
+	h.refuses(vouched("4", "mayfly"), scimserver.Locked)
 }
 
 func TestSigningInUndoesNoDeletion(t *testing.T) {
 	t.Parallel()
 	clock := newHours()
 	h := open(t, registering, clock.rule, func(c *scimserver.Config) { c.Ledger.Retention = 10 * day })
-	ada := h.register(claimed("1", "ada"))
+	ada := h.register(vouched("1", "ada"))
 	h.do("DELETE", "/Users/"+ada.ID, "").ok(204)
-	h.refuses(claimed("1", "ada"), scimserver.Departed, "user readmit ada")
-	h.refuses(claimed("2", "ada"), scimserver.Departed, "userName \"ada\"")
+	h.refuses(vouched("1", "ada"), scimserver.Departed, "user readmit ada")
+	h.refuses(vouched("2", "ada"), scimserver.Departed, "userName \"ada\"")
 	pushed := h.newUser("grace")
 	h.do("DELETE", "/Users/"+pushed, "").ok(204)
-	h.refuses(claimed("3", "grace"), scimserver.Departed)
+	h.refuses(vouched("3", "grace"), scimserver.Departed)
 	clock.pass(11 * day)
 	h.tend() // the account is buried
-	h.refuses(claimed("1", "ada"), scimserver.Departed, "user readmit ada")
+	h.refuses(vouched("1", "ada"), scimserver.Departed, "user readmit ada")
 	if _, err := h.steward().Readmit(t.Context(), "ada", ""); err != nil {
 		t.Fatal(err)
 	}
-	if reg := h.register(claimed("1", "ada.new")); reg.ID != ada.ID || reg.UID != ada.UID || !reg.Created {
+	if reg := h.register(vouched("1", "ada.new")); reg.ID != ada.ID || reg.UID != ada.UID || !reg.Created {
 		t.Errorf("readmitted, she is %+v and was %+v", reg, ada)
 	}
 	h.checkStore()
@@ -296,8 +296,8 @@ func TestAnAccountThatIsThereIsTakenOverByItsWholeNameAlone(t *testing.T) {
 		c.Ledger.Adopt = true
 		c.Ledger.Local = hostWith(t, "ada:x:2001:2001:Ada:/home/ada:/bin/bash\ngrace:x:2002:2002:Grace:/home/grace:/bin/bash\n", "ada:x:2001:\ngrace:x:2002:\n")
 	})
-	h.refuses(claimed("1", "ada@evil.example"), scimserver.Taken, "auth-user-rewrite-rule")
-	if reg := h.register(claimed("1", "ada")); reg.UID != 2001 {
+	h.refuses(vouched("1", "ada@evil.example"), scimserver.Taken, "auth-user-rewrite-rule")
+	if reg := h.register(vouched("1", "ada")); reg.UID != 2001 {
 		t.Errorf("the person of the host's name is %+v", reg)
 	}
 	rule, err := ledger.ParseRule(`^(.*)@acme\.example$ $1`)
@@ -308,8 +308,8 @@ func TestAnAccountThatIsThereIsTakenOverByItsWholeNameAlone(t *testing.T) {
 	h.again(registering, func(c *scimserver.Config) {
 		c.Ledger.Adopt, c.Ledger.Local, c.Ledger.Rewrite = true, local, rule
 	})
-	h.refuses(claimed("2", "grace@evil.example"), scimserver.Taken)
-	if reg := h.register(claimed("2", "grace@acme.example")); reg.UID != 2002 {
+	h.refuses(vouched("2", "grace@evil.example"), scimserver.Taken)
+	if reg := h.register(vouched("2", "grace@acme.example")); reg.UID != 2002 {
 		t.Errorf("the person of the rule's domain is %+v", reg)
 	}
 }
@@ -322,21 +322,21 @@ func TestClaimsThatMakeNoAccountAreRefused(t *testing.T) {
 		many[i] = fmt.Sprint("group", i)
 	}
 	for sentence, c := range map[string]scimserver.Claims{
-		"no sub":                   claimed("", "ada"),
+		"no sub":                   vouched("", "ada"),
 		"no issuer":                {Subject: "1", Username: "ada"},
-		"no username":              claimed("1", ""),
-		"a name of the system":     claimed("1", "root"),
-		"the domain's system":      claimed("1", "daemon@acme.example"),
-		"a sub that is too long":   claimed(strings.Repeat("1", 256), "ada"),
-		"a username too long":      claimed("1", strings.Repeat("a", 257)),
-		"a line break":             claimed("1", "ada\nroot:x:0:0"),
-		"a NUL":                    claimed("1", "ada\x00"),
-		"blanks":                   claimed("1", " ada"),
-		"bytes that are no text":   claimed("1", "ada\xff"),
-		"too many groups":          claimed("1", "ada", many...),
-		"a group that is too long": claimed("1", "ada", strings.Repeat("g", 257)),
-		"a group without a name":   claimed("1", "ada", ""),
-		"a group of two lines":     claimed("1", "ada", "a\nb"),
+		"no username":              vouched("1", ""),
+		"a name of the system":     vouched("1", "root"),
+		"the domain's system":      vouched("1", "daemon@acme.example"),
+		"a sub that is too long":   vouched(strings.Repeat("1", 256), "ada"),
+		"a username too long":      vouched("1", strings.Repeat("a", 257)),
+		"a line break":             vouched("1", "ada\nroot:x:0:0"),
+		"a NUL":                    vouched("1", "ada\x00"),
+		"blanks":                   vouched("1", " ada"),
+		"bytes that are no text":   vouched("1", "ada\xff"),
+		"too many groups":          vouched("1", "ada", many...),
+		"a group that is too long": vouched("1", "ada", strings.Repeat("g", 257)),
+		"a group without a name":   vouched("1", "ada", ""),
+		"a group of two lines":     vouched("1", "ada", "a\nb"),
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			h := *h
@@ -344,7 +344,7 @@ func TestClaimsThatMakeNoAccountAreRefused(t *testing.T) {
 			h.refuses(c, scimserver.Unfit)
 		})
 	}
-	h.register(claimed("1", "ada", many[:200]...))
+	h.register(vouched("1", "ada", many[:200]...))
 }
 
 func TestTwoFirstLoginsAtOnceMakeOneAccount(t *testing.T) {
@@ -355,7 +355,7 @@ func TestTwoFirstLoginsAtOnceMakeOneAccount(t *testing.T) {
 	all := make([]scimserver.Registration, logins)
 	for i := range all {
 		wg.Go(func() {
-			reg, err := h.server.Register(context.Background(), claimed("1", "ada", "One", "Two"), nil)
+			reg, err := h.server.Register(context.Background(), vouched("1", "ada", "One", "Two"), nil)
 			if err != nil {
 				t.Error(err)
 			}
@@ -385,16 +385,16 @@ func TestARegistrationThatFailsAtItsEndLeavesNothingBehind(t *testing.T) {
 	no := errors.New("the disk is full")
 	h.changesNothing("a registration whose commit fails", func() {
 		h.store.broken.Store(&no)
-		if _, err := h.server.Register(t.Context(), claimed("1", "ada", "Ours"), once); !errors.Is(err, no) {
+		if _, err := h.server.Register(t.Context(), vouched("1", "ada", "Ours"), once); !errors.Is(err, no) {
 			t.Errorf("it ended with %v", err)
 		}
 		h.store.broken.Store(nil)
 	})
-	if _, err := h.server.Register(t.Context(), claimed("1", "ada"), once); err != nil {
+	if _, err := h.server.Register(t.Context(), vouched("1", "ada"), once); err != nil {
 		t.Errorf("the token of the one that failed: %v", err)
 	}
 	var not *scimserver.NotRegistered
-	if _, err := h.server.Register(t.Context(), claimed("1", "ada"), once); !errors.As(err, &not) || not.Cause != scimserver.Replayed {
+	if _, err := h.server.Register(t.Context(), vouched("1", "ada"), once); !errors.As(err, &not) || not.Cause != scimserver.Replayed {
 		t.Errorf("the token once more: %v", err)
 	}
 }
