@@ -2,7 +2,7 @@
 # tests use are installed; otherwise what is left out is said.
 
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-PACKAGES    = libnss-extrausers libnss-cache nscd strace curl valgrind openssh-server openssh-client sudo cron python3 pamtester perl
+PACKAGES    = libnss-extrausers libnss-cache nscd strace curl valgrind openssh-server openssh-client sudo cron python3 pamtester perl chromium
 VERSION    ?= dev
 OUT        ?= bin
 

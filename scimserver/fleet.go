@@ -33,14 +33,20 @@ type fleet struct {
 
 	mu    sync.Mutex
 	known map[string]*seenNode
-	read  bool // known began with what the store holds
-	full  bool // maxFleet was reached, and that was logged
+	// stirred is closed when a node stands elsewhere than before; nil while nobody
+	// waits for that.
+	stirred chan struct{}
+	read    bool // known began with what the store holds
+	full    bool // maxFleet was reached, and that was logged
 }
 
 type seenNode struct {
 	Sighting
 	// dirty: it is to be written; moved: soon.
 	dirty, moved bool
+	// follows is when it last asked to be told of a change at once, came when it
+	// last stood elsewhere than before.
+	follows, came time.Time
 }
 
 // see takes note of the node that a request comes from. It reports false when
@@ -74,8 +80,15 @@ func (f *fleet) see(r *http.Request, now time.Time) bool {
 		f.known[name] = n
 	}
 	n.Version, n.Seen, n.dirty = version, now, true
+	if wait := r.URL.Query().Get("wait"); wait != "" && wait != "0s" {
+		n.follows = now
+	}
 	if n.Epoch != at.Epoch || n.Position != at.Seq {
-		n.Epoch, n.Position, n.moved = at.Epoch, at.Seq, true
+		n.Epoch, n.Position, n.moved, n.came = at.Epoch, at.Seq, true, now
+		if f.stirred != nil {
+			close(f.stirred)
+			f.stirred = nil
+		}
 	}
 	if n.moved {
 		select {

@@ -86,6 +86,9 @@ func (o *operation) changeGroup(edit func(m *members, old scim.Resource) (group 
 			return Event{}, err
 		}
 		c, err := o.ledger.UpdateGroup(tx, o.id, was, wish)
+		if err == nil && o.provider { // who speaks of the group has it from now on
+			err = o.ledger.SetClaimed(tx, o.id, false)
+		}
 		return m.event("group.update", attributeChanges(old, group), c), err
 	})
 }

@@ -29,6 +29,10 @@ type operation struct {
 	ifMatch string
 	// newID is the id that a new resource gets; empty: one that is made for it.
 	newID string
+	// within is the update that the operation is a part of, and did takes its
+	// event; without them it is an update of its own.
+	within Tx
+	did    func(Event) error
 	// provider: what it takes from users counts for the fuse, which may refuse
 	// it unless it is admitted.
 	provider, admitted bool
@@ -170,6 +174,13 @@ func (o *operation) insert(attrs scim.Resource, recognize func(v View) (id strin
 // has no action.
 func (o *operation) update(fn func(tx Tx) (Event, error)) error {
 	var e Event
+	if o.within != nil {
+		e, err := fn(o.within)
+		if err != nil || e.Action == "" {
+			return refused(err)
+		}
+		return o.did(e)
+	}
 	err := o.store.Update(o.ctx, func(tx Tx) (err error) {
 		if e, err = fn(tx); err != nil || e.Action == "" {
 			return err

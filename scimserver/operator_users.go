@@ -33,6 +33,8 @@ type UserRecord struct {
 	Password   bool     `json:"password"`
 	Readmit    bool     `json:"readmit,omitempty"`
 	Groups     []string `json:"groups,omitempty"`
+	// Identities are who the user is at OpenID providers.
+	Identities []UserIdentity `json:"identities,omitempty"`
 	// Aliases are former names that still work.
 	Aliases []ledger.Alias `json:"aliases,omitempty"`
 	// Keys are the SSH keys that may log in, each TYPE BASE64.
@@ -146,7 +148,7 @@ func (o *Operator) User(ctx context.Context, key string) (u UserRecord, err erro
 	return u, err
 }
 
-func (o *Operator) showUser(v View, id string) (UserRecord, error) {
+func (o *Operator) showAccount(v View, id string) (UserRecord, error) {
 	s, err := v.Subject(id)
 	if err != nil {
 		return UserRecord{}, err

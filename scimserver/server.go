@@ -60,6 +60,15 @@ type Config struct {
 	NodeOfflineAfter time.Duration
 	// Fuse bounds what providers may take; the zero one does not.
 	Fuse FuseConfig
+	// Registers opens /jit/v1/register; Match says whom a person who signs in may
+	// turn out to be, default MatchUserName.
+	Registers bool
+	Match     Match
+	// IDTokens verifies the ID tokens of /jit/v1/register; nil: none is taken.
+	IDTokens IDTokens
+	// RegisterWait bounds how long a registration waits until nodes show it;
+	// 0: not at all.
+	RegisterWait time.Duration
 }
 
 func (c *Config) setDefaults() error {
@@ -74,6 +83,7 @@ func (c *Config) setDefaults() error {
 	c.RequestTime = cmp.Or(c.RequestTime, 30*time.Second)
 	c.MaxWait = cmp.Or(c.MaxWait, 60*time.Second)
 	c.TokenLife = cmp.Or(c.TokenLife, time.Second)
+	c.Match = cmp.Or(c.Match, MatchUserName)
 	c.NodeOfflineAfter = cmp.Or(c.NodeOfflineAfter, 5*time.Minute)
 	for _, n := range []struct {
 		key              string
@@ -95,6 +105,12 @@ func (c *Config) setDefaults() error {
 	if err := c.Fuse.check(); err != nil {
 		return err
 	}
+	if _, err := ParseMatch(string(c.Match)); err != nil {
+		return fmt.Errorf("auth-openid-match %w", err)
+	}
+	if c.RegisterWait < 0 || c.RegisterWait > maxRegisterWait {
+		return fmt.Errorf("auth-openid-wait is %v, which is not from 0 to %v", c.RegisterWait, maxRegisterWait)
+	}
 	if c.NodeOfflineAfter < 2*time.Minute {
 		return fmt.Errorf("node-offline-after is %v, which is below 2m: nodes that wait for changes would count as offline", c.NodeOfflineAfter)
 	}
@@ -108,7 +124,7 @@ func (c *Config) setDefaults() error {
 	return nil
 }
 
-// Server answers /scim/v2, /sync/v1, /nss/v1, /enroll/v1, /healthz and /readyz. It is an
+// Server answers /scim/v2, /sync/v1, /nss/v1, /enroll/v1, /jit/v1, /healthz and /readyz. It is an
 // http.Handler; whoever owns the listener owns TLS and shutdown.
 type Server struct {
 	cfg     Config
@@ -175,9 +191,21 @@ func New(cfg Config) (*Server, error) {
 	s.mux.HandleFunc("GET /nss/v1/{database}/{by}/{key}", s.serveLookup)
 	s.mux.HandleFunc("GET /nss/v1/initgroups/{name}", s.serveInitgroups)
 	s.mux.HandleFunc("POST /enroll/v1", s.serveEnroll)
+	if cfg.Registers {
+		s.mux.HandleFunc("POST /jit/v1/register", s.serveRegister)
+	}
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "alive") })
 	s.mux.HandleFunc("GET /readyz", s.serveReady)
 	return s, nil
+}
+
+// Handle has h answer what begins with a path, which may wait as a registration
+// does. It is called before the first request.
+func (s *Server) Handle(path string, h http.Handler) {
+	s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		s.allow(w, s.cfg.RegisterWait)
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Drain ends the long polls, so that a graceful shutdown need not wait for them.

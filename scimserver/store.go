@@ -2,6 +2,7 @@ package scimserver
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"time"
 
@@ -158,6 +159,19 @@ type Sighting struct {
 	Result      string
 }
 
+// Identity says who a user is at an OpenID provider.
+type Identity struct {
+	// Issuer and Sub are the claims iss and sub, as they are.
+	Issuer, Sub string
+	// Subject is the id of the user.
+	Subject string
+	// Made says that this identity's registration made the user, and not a
+	// provider, an administrator or the registration of another identity.
+	Made bool
+	// Bound is when the two were bound together, in milliseconds.
+	Bound time.Time
+}
+
 // View reads the store as it was at one moment. Its methods fail with
 // ErrNotFound where they look for one thing that is not there, unless they say
 // otherwise.
@@ -206,6 +220,11 @@ type View interface {
 	// Sightings calls yield for the same nodes, as they were seen last.
 	Sightings(yield func(Sighting) error) error
 
+	// Identity returns the identity that has the issuer and sub.
+	Identity(issuer, sub string) (Identity, error)
+	// Identities returns those of a user, by issuer.
+	Identities(subject string) ([]Identity, error)
+
 	// Token returns the token with that id.
 	Token(id string) (Token, error)
 	// TokenNamed returns the token with that name.
@@ -241,6 +260,15 @@ type Tx interface {
 	SeeNode(Sighting) error
 	// DeleteNode removes a node and what it said.
 	DeleteNode(name string) error
+
+	// Bind stores an identity. ErrTaken: its issuer and sub are bound already, or
+	// the user has another one of that issuer.
+	Bind(Identity) error
+	// Unbind removes the identities of a user and returns how many there were.
+	Unbind(subject string) (int, error)
+	// UseOnce remembers a digest until a moment. ErrTaken: it is remembered
+	// already, and its moment comes after now. A Restore keeps what is remembered.
+	UseOnce(digest [sha256.Size]byte, now, until time.Time) error
 
 	// PutToken stores a token. ErrTaken: one with that name is there.
 	PutToken(Token) error

@@ -26,6 +26,12 @@ const (
 	ScopeNodeAdmin Scope = "node-admin"
 	// ScopeNodeUser is for everybody on a node: /nss/v1 without shadow.
 	ScopeNodeUser Scope = "node-user"
+	// ScopeJIT is for portals that signed somebody in and bring the ID token:
+	// /jit/v1/register.
+	ScopeJIT Scope = "jit"
+	// ScopeJITProxy is for front ends that are believed when they name a person:
+	// the same endpoint, without an ID token.
+	ScopeJITProxy Scope = "jit-proxy"
 	// ScopeOperator is for people and tools that watch and steer the server.
 	ScopeOperator Scope = "operator"
 	// ScopeEnroll is for handing out to new nodes: /enroll/v1, as often as Token.Uses
@@ -36,10 +42,10 @@ const (
 // ParseScope reads a scope's name.
 func ParseScope(s string) (Scope, error) {
 	switch sc := Scope(s); sc {
-	case ScopeSCIM, ScopeNodeAdmin, ScopeNodeUser, ScopeOperator, ScopeEnroll:
+	case ScopeSCIM, ScopeNodeAdmin, ScopeNodeUser, ScopeJIT, ScopeJITProxy, ScopeOperator, ScopeEnroll:
 		return sc, nil
 	}
-	return "", fmt.Errorf("scope %q is not one of scim, node-admin, node-user, operator, enroll", s)
+	return "", fmt.Errorf("scope %q is not one of scim, node-admin, node-user, jit, jit-proxy, operator, enroll", s)
 }
 
 // Token is what the store knows of a token: never the token itself.

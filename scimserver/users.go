@@ -199,6 +199,9 @@ func (o *operation) storeUser(hash string, edit func(old scim.Resource) (scim.Re
 			return Event{}, err
 		}
 		c, err := o.ledger.UpdateAccount(tx, o.id, was, wish)
+		if err == nil && o.provider { // who speaks of the user has it from now on
+			err = o.ledger.SetClaimed(tx, o.id, false)
+		}
 		return accountEvent("user.update", attributeChanges(old, user), c), err
 	})
 }

@@ -192,7 +192,8 @@ var hosts = []host{
 	{"with SIGCHLD ignored", "sh", []string{"sh", "-c", `trap "" CHLD; getent passwd "$1"`, "sh", "NAME"}, "NAME:x:UID:UID:User NAME:/home/NAME:/bin/bash", "", false},
 	{"without descriptors", "sh", []string{"sh", "-c", `exec getent passwd "$1" 0<&- 2>&-`, "sh", "NAME"}, "NAME:x:UID:UID:User NAME:/home/NAME:/bin/bash", "", false},
 	{"with little memory", "prlimit", []string{"prlimit", "--as=200000000", "getent", "passwd", "NAME"}, "NAME:x:UID:UID:User NAME:/home/NAME:/bin/bash", "", true},
-	{"with few descriptors", "prlimit", []string{"prlimit", "--nofile=8", "getent", "passwd", "NAME"}, "NAME:x:UID:UID:User NAME:/home/NAME:/bin/bash", "", false},
+	{"with few descriptors", "prlimit", []string{"prlimit", "--nofile=16", "getent", "passwd", "NAME"}, "NAME:x:UID:UID:User NAME:/home/NAME:/bin/bash", "", false},
+	{"with too few descriptors for a query", "prlimit", []string{"prlimit", "--nofile=8", "getent", "passwd", "NAME"}, "NAME:x:UID:UID:User NAME:/home/NAME:/bin/bash", "", true},
 }
 
 func copyFile(from, to string) error {

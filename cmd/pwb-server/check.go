@@ -175,6 +175,7 @@ var looks = []struct {
 		}
 		return c.SCIMTokenFile, nil
 	}},
+	{"registration at first login", lookAtRegistration},
 	{"data-dir", lookAtDataDir},
 	{"store", lookAtStore},
 }

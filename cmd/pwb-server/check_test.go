@@ -54,6 +54,32 @@ func TestConfigCheckFindsEveryProblem(t *testing.T) {
 	s.run("user list")
 }
 
+func TestConfigCheckLooksAtRegistration(t *testing.T) {
+	s := newTranscript(t, "check-registration")
+	s.file("secret", "a secret\n", 0o600)
+	s.file("open-secret", "a secret\n", 0o644)
+	s.file("no-certificate", "none\n", 0o644)
+	const on = "config check --user-provisioning-register-on-first-login"
+	const provider = on + " --auth-openid-issuer https://id.example --auth-openid-client-id pwb --base-url https://pwb.example"
+	s.run(on)
+	s.run(provider + " --auth-openid-client-secret-file secret")
+	s.remark("what is wrong")
+	for _, flags := range []string{
+		provider + " --auth-openid-client-secret-file open-secret",
+		provider + " --auth-openid-client-secret-file absent",
+		provider + " --auth-openid-ca-cert no-certificate",
+		provider + " --auth-openid-scopes profile",
+		provider + " --auth-openid-match anybody",
+		provider + " --auth-openid-wait 10m",
+		on + " --auth-openid-client-id pwb",
+		on + " --auth-openid-issuer https://id.example",
+		on + " --auth-openid-issuer http://id.example --auth-openid-client-id pwb",
+		on + " --auth-openid-issuer https://id.example --auth-openid-client-id pwb --insecure-http=false",
+	} {
+		s.run(flags)
+	}
+}
+
 func TestConfigCheckLooksAtTheCertificate(t *testing.T) {
 	s := newTranscript(t, "check-certificate")
 	for name, until := range map[string]time.Duration{"good": 24 * time.Hour, "old": -time.Hour} {

@@ -15,6 +15,7 @@ import (
 	"pwb/roster"
 	"pwb/scimserver"
 	"pwb/scimserver/ledger"
+	"pwb/scimserver/signin"
 )
 
 // config holds every key of server.yaml; addKeys documents them.
@@ -61,6 +62,18 @@ type config struct {
 	FuseCount   int           `mapstructure:"fuse-count"`
 	FusePercent int           `mapstructure:"fuse-percent"`
 
+	Register       bool          `mapstructure:"user-provisioning-register-on-first-login"`
+	OpenIDIssuer   string        `mapstructure:"auth-openid-issuer"`
+	OpenIDClient   string        `mapstructure:"auth-openid-client-id"`
+	OpenIDSecret   string        `mapstructure:"auth-openid-client-secret-file"`
+	OpenIDUsername string        `mapstructure:"auth-openid-username-claim"`
+	OpenIDGroups   string        `mapstructure:"auth-openid-groups-claim"`
+	OpenIDScopes   []string      `mapstructure:"auth-openid-scopes"`
+	OpenIDAlso     []string      `mapstructure:"auth-openid-audiences"`
+	OpenIDMatch    string        `mapstructure:"auth-openid-match"`
+	OpenIDCACert   string        `mapstructure:"auth-openid-ca-cert"`
+	OpenIDWait     time.Duration `mapstructure:"auth-openid-wait"`
+
 	LogLevel  string `mapstructure:"log-level"`
 	LogFormat string `mapstructure:"log-format"`
 }
@@ -101,13 +114,15 @@ func addKeys(f *pflag.FlagSet) {
 	f.Int("fuse-count", 50, "`users` whom providers may lock or delete within fuse-window, whatever their share; 0: no bound")
 	f.Int("fuse-percent", 20, "share of all users, in `percent`, that providers may lock or delete within fuse-window; 0: no bound")
 	f.Duration("node-offline-after", 5*time.Minute, "`time` after which a node that was not seen counts as offline, 2m or more")
+	addOpenIDKeys(f)
 	settings.LogFlags(f)
 }
 
 // handler makes the server that the configuration describes, on a store. Only
 // who gives names or numbers needs to know what the host has: without givesIDs
-// it is not asked, which could take its time or fail.
-func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.Logger, givesIDs bool) (*scimserver.Server, error) {
+// it is not asked, which could take its time or fail. openID, which may be nil,
+// verifies ID tokens.
+func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.Logger, givesIDs bool, openID *signin.Provider) (*scimserver.Server, error) {
 	excluded, err := parseRanges(c.ExcludedIDs)
 	if err != nil {
 		return nil, fmt.Errorf("provisioning-excluded-ids: %w", err)
@@ -126,6 +141,10 @@ func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.L
 		if local, err = ledger.ReadLocal(ctx, c.sources()); err != nil {
 			return nil, err
 		}
+	}
+	var idTokens scimserver.IDTokens
+	if openID != nil {
+		idTokens = openID
 	}
 	return scimserver.New(scimserver.Config{
 		Store:   store,
@@ -157,6 +176,10 @@ func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.L
 		RateBurst:   c.RateBurst,
 
 		NodeOfflineAfter: c.NodeOfflineAfter,
+		Registers:        c.Register,
+		Match:            scimserver.Match(c.OpenIDMatch),
+		RegisterWait:     c.OpenIDWait,
+		IDTokens:         idTokens,
 		Fuse:             scimserver.FuseConfig{Window: c.FuseWindow, Count: c.FuseCount, Percent: c.FusePercent},
 	})
 }

@@ -154,6 +154,21 @@ func (s *transcript) asProvider(path, name string, values map[string]any) {
 	s.remark("the provider sets attributes of " + name)
 }
 
+// signIn has somebody sign in at an OpenID provider.
+func (s *transcript) signIn(issuer, sub, username string) {
+	s.t.Helper()
+	s.withStore(func(store scimserver.Store) {
+		server, err := scimserver.New(scimserver.Config{Store: store})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if _, err := server.Register(s.t.Context(), scimserver.Claims{Issuer: issuer, Subject: sub, Username: username}, nil); err != nil {
+			s.t.Fatal(err)
+		}
+	})
+	s.remark(username + " signs in at " + issuer)
+}
+
 // remark writes a line into the transcript.
 func (s *transcript) remark(text string) { fmt.Fprintf(&s.out, "# %s\n\n", text) }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pwb/cmd/settings"
+	"pwb/scimserver/signin"
 	"pwb/scimserver/sqlite"
 )
 
@@ -52,9 +53,21 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	handler, err := cfg.handler(ctx, store, log, true)
+	openID, err := cfg.openID(log)
 	if err != nil {
 		return err
+	}
+	handler, err := cfg.handler(ctx, store, log, true, openID)
+	if err != nil {
+		return err
+	}
+	if openID != nil {
+		defer openID.Close()
+		pages, err := signin.NewHandler(openID, handler)
+		if err != nil {
+			return err
+		}
+		handler.Handle("/openid/", pages)
 	}
 	if err := handler.TendOnce(ctx); err != nil {
 		return err // what is due, and files that cannot be read, at once

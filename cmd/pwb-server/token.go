@@ -63,7 +63,7 @@ func tokenCreateCommand() *cobra.Command {
 		Args:  takes(1, 1),
 	}
 	f := cmd.Flags()
-	scope := f.String("scope", "", "what the token is for: scim, node-admin, node-user, operator or enroll")
+	scope := f.String("scope", "", "what the token is for: scim, node-admin, node-user, jit, jit-proxy, operator or enroll")
 	days := f.Int("duration", 365, "`days` until the token expires")
 	noExpiry := f.Bool("no-expiry", false, "make a token that never expires")
 	expires := f.Duration("expires", 0, "`time` until the token expires, such as 24h, in place of --duration; the default for --scope enroll")

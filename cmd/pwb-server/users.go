@@ -22,7 +22,7 @@ import (
 func userCommand() *cobra.Command {
 	return family("user", "Show and change users; USER is a POSIX name, uid, userName or id",
 		userListCommand(), userShowCommand(), userAddCommand(), userLockCommand(), userUnlockCommand(),
-		userSetAdminCommand(), userDeleteCommand(), userReadmitCommand(), userRenumberCommand())
+		userSetAdminCommand(), userDeleteCommand(), userReadmitCommand(), userUnbindCommand(), userRenumberCommand())
 }
 
 var userStates = []string{
@@ -75,6 +75,10 @@ func (j *job) showUser(u scimserver.UserRecord, err error) error {
 	for _, a := range u.Aliases {
 		aliases = append(aliases, fmt.Sprintf("%s (until %s)", a.Name, timeText(&a.Until)))
 	}
+	var identities []string
+	for _, i := range u.Identities {
+		identities = append(identities, i.Sub+" at "+i.Issuer)
+	}
 	var keys []string
 	for _, key := range u.Keys {
 		keys = append(keys, roster.KeyFingerprint(key))
@@ -101,6 +105,7 @@ func (j *job) showUser(u scimserver.UserRecord, err error) error {
 		{"SSH keys", strings.Join(keys, ", ")},
 		{"userName", u.UserName},
 		{"externalId", u.ExternalID},
+		{"signs in as", strings.Join(identities, ", ")},
 		{"readmitted", readmit},
 		{"id", u.ID},
 		{"created", timeText(u.Created)},
@@ -236,6 +241,14 @@ func userUnlockCommand() *cobra.Command {
 			j.out.say("\n%s stays locked: the end date has come, which is changed at the provider.", u.Name)
 		}
 		return nil
+	})
+}
+
+func userUnbindCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "unbind USER", Short: "Forget who a user is at OpenID providers; the next login by the userName decides", Args: takes(1, 1)}
+	return administer(cmd, needStore, func(ctx context.Context, j *job, args []string) error {
+		u, err := j.operator.Unbind(ctx, args[0])
+		return j.showUser(u, err)
 	})
 }
 

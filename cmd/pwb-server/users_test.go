@@ -54,6 +54,17 @@ func TestUnlockSaysWhatElseKeepsAUserLocked(t *testing.T) {
 	s.both("user unlock ada")
 }
 
+func TestUnbindForgetsWhoAUserIsElsewhere(t *testing.T) {
+	s := newTranscript(t, "users-unbind")
+	s.run("token create provider --scope scim")
+	s.run("user add ada@acme.example")
+	s.run("user unbind ada")
+	s.signIn("https://id.example", "00u1", "ada@acme.example")
+	s.both("user show ada")
+	s.run("user unbind ada")
+	s.run("user show ada")
+}
+
 func TestUserCommandsSayWhatIsWrong(t *testing.T) {
 	s := newTranscript(t, "users-wrong")
 	s.run("token create provider --scope scim")

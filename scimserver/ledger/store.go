@@ -80,6 +80,9 @@ type Subject struct {
 	// Primary says that the group is, or was, the primary one of an account
 	// whose own it is not.
 	Primary bool
+	// Claimed says that registration at a login made the user or group, and that no
+	// provider changed it since: it follows what is claimed at logins.
+	Claimed bool
 	// Held says that an administrator keeps the account locked, whatever the
 	// provider says.
 	Held bool

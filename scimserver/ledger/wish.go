@@ -144,7 +144,7 @@ func (l *Ledger) remember(tx Tx, before, after Subject) error {
 
 func same(a, b Subject) bool {
 	if a.State != b.State || !a.Since.Equal(b.Since) || a.UserName != b.UserName || a.ExternalID != b.ExternalID ||
-		a.JoinedImported != b.JoinedImported || a.Primary != b.Primary || a.WasImported != b.WasImported || !a.Limit.Equal(b.Limit) || a.Held != b.Held || a.Readmit != b.Readmit || !a.End.Equal(b.End) || !a.Due.Equal(b.Due) || len(a.Aliases) != len(b.Aliases) {
+		a.JoinedImported != b.JoinedImported || a.Primary != b.Primary || a.Claimed != b.Claimed || a.WasImported != b.WasImported || !a.Limit.Equal(b.Limit) || a.Held != b.Held || a.Readmit != b.Readmit || !a.End.Equal(b.End) || !a.Due.Equal(b.Due) || len(a.Aliases) != len(b.Aliases) {
 		return false
 	}
 	for i := range a.Aliases {

@@ -142,6 +142,9 @@ func TestQueriesUseTheirIndexes(t *testing.T) {
 		{"groups of an account, themselves", groupsOf, "g USING PRIMARY KEY (key=?)"},
 		{"accounts in a group", accountsIn, "m USING PRIMARY KEY (key>? AND key<?)"},
 		{"accounts in a group, themselves", accountsIn, "a USING PRIMARY KEY (key=?)"},
+		{"an identity", `SELECT subject FROM identities WHERE issuer = ? AND sub = ?`, "USING PRIMARY KEY (issuer=? AND sub=?)"},
+		{"identities of a user", `SELECT issuer FROM identities WHERE subject = ? ORDER BY issuer`, "identities_subject"},
+		{"what may be forgotten", `SELECT digest FROM used_once WHERE expires <= ? LIMIT 100`, "used_once_expires"},
 		{"numbers of a node", `SELECT number FROM node_ids WHERE node = ?`, "node_ids_node"},
 	} {
 		rows, err := db.Query("EXPLAIN QUERY PLAN "+c.query, make([]any, strings.Count(c.query, "?")-strings.Count(c.query, "?1")+min(1, strings.Count(c.query, "?1")))...)

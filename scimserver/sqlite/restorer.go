@@ -371,6 +371,8 @@ func (r *restorer) replaceTables() error {
 		{"memberships", `INSERT INTO members (grp, usr) SELECT grp, usr FROM backup.members`},
 		{"subjects", `DELETE FROM subjects`},
 		{"subjects", `INSERT INTO subjects (` + subjectColumns + `) SELECT ` + subjectColumns + ` FROM backup.subjects`},
+		// Who was bound since the backup stays bound.
+		{"identities", `INSERT INTO identities (` + identityColumns + `) SELECT ` + identityColumns + ` FROM backup.identities WHERE true ON CONFLICT DO NOTHING`},
 		// A token that is not there may have been revoked.
 		{"tokens", `INSERT INTO tokens (` + tokenColumns + `) SELECT ` + tokenColumns + ` FROM backup.tokens WHERE ?1 AND NOT EXISTS (SELECT 1 FROM events WHERE action = 'token.revoke') ON CONFLICT DO NOTHING`},
 		{"audit log", `INSERT INTO events (at, actor, action, subject, name, uid, gid, changes)

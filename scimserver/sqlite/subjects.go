@@ -19,6 +19,7 @@ type subjectDoc struct {
 	Limit          time.Time       `json:"limit,omitzero"`
 	Group          *roster.Group   `json:"group,omitempty"` // without ID
 	Primary        bool            `json:"primary,omitempty"`
+	Claimed        bool            `json:"claimed,omitempty"`
 	Held           bool            `json:"held,omitempty"`
 	Readmit        bool            `json:"readmit,omitempty"`
 	End            time.Time       `json:"end,omitzero"`
@@ -40,7 +41,7 @@ func scanSubject(scan func(...any) error) (s ledger.Subject, err error) {
 	}
 	s.Since, s.Due = fromMilliOrNull(since), fromMilliOrNull(due)
 	s.JoinedImported, s.Primary, s.WasImported, s.Limit = doc.JoinedImported, doc.Primary, doc.WasImported, doc.Limit
-	s.Held, s.Readmit, s.End, s.Aliases, s.Account = doc.Held, doc.Readmit, doc.End, doc.Aliases, doc.Account
+	s.Claimed, s.Held, s.Readmit, s.End, s.Aliases, s.Account = doc.Claimed, doc.Held, doc.Readmit, doc.End, doc.Aliases, doc.Account
 	if s.Account != nil {
 		s.Account.ID = s.ID
 	}
@@ -97,7 +98,7 @@ func (v *view) subjects(query string, args []any, yield func(ledger.Subject) err
 }
 
 func (t *tx) PutSubject(s ledger.Subject) error {
-	doc := subjectDoc{Group: s.Group, WasImported: s.WasImported, Limit: inMillis(s.Limit), JoinedImported: s.JoinedImported, Primary: s.Primary, Held: s.Held, Readmit: s.Readmit, End: inMillis(s.End)}
+	doc := subjectDoc{Group: s.Group, WasImported: s.WasImported, Limit: inMillis(s.Limit), JoinedImported: s.JoinedImported, Primary: s.Primary, Claimed: s.Claimed, Held: s.Held, Readmit: s.Readmit, End: inMillis(s.End)}
 	for _, a := range s.Aliases {
 		doc.Aliases = append(doc.Aliases, ledger.Alias{Name: a.Name, Until: inMillis(a.Until)})
 	}

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) (store scimserver.Store, reopen f
 		{"events", eventTests},
 		{"nodes", nodeTests},
 		{"tokens", tokenTests},
+		{"identities", identityTests},
 		{"concurrency", concurrencyTests},
 	} {
 		t.Run(section.name, func(t *testing.T) {

@@ -37,7 +37,7 @@ func subjectComesBack(t *testing.T, e *env) {
 	s, reopen := e.fresh()
 	at := s.position()
 	full := ledger.Subject{
-		ID: "u1", State: ledger.Buried, Since: when, UserName: "ada ünal", ExternalID: "Ext 1", JoinedImported: true, WasImported: true, Limit: when.Add(time.Hour), Primary: true, Held: true, Readmit: true,
+		ID: "u1", State: ledger.Buried, Since: when, UserName: "ada ünal", ExternalID: "Ext 1", JoinedImported: true, WasImported: true, Limit: when.Add(time.Hour), Primary: true, Claimed: true, Held: true, Readmit: true,
 		End: when.Add(time.Hour), Due: when.Add(time.Minute),
 		Aliases: []ledger.Alias{{Name: "ada", Until: when.Add(2 * time.Hour)}, {Name: "eda", Until: when.Add(time.Second)}},
 		Account: &roster.Account{ID: "u1", Name: "ada3", UID: 1000, GID: 1001, Gecos: "Ada <Ü>", Home: "/home/ada", Shell: "/bin/sh", Locked: true, Expire: 7},
