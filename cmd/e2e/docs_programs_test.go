@@ -343,7 +343,10 @@ func TestDocsConfigurationsAreTaken(t *testing.T) {
 			out, _ := exec.Command(filepath.Join(string(bin), command[0]), args...).CombinedOutput() // what is named is not there
 			good := strings.Contains(string(out), "/nowhere/token")
 			if m[1] == "server.yaml" {
-				good = strings.Count(string(out), "PROBLEM ") == strings.Count(string(out), "PROBLEM  certificate:") && strings.Contains(string(out), "ok       store:")
+				problems := regexp.MustCompile(`(?m)^PROBLEM .*$`).FindAllString(string(out), -1)
+				good = strings.Contains(string(out), "ok       store:") && !slices.ContainsFunc(problems, func(p string) bool {
+					return !strings.Contains(p, "no certificate") && !strings.Contains(p, "no such file")
+				})
 			}
 			if !good {
 				t.Errorf("%s has a %s that is not taken:\n%s", name, m[1], out)
