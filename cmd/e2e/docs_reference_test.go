@@ -47,7 +47,7 @@ func holds(t *testing.T, name, section, want string) {
 		t.Errorf("%s has no section between %q and %q", name, begin, generatedEnd)
 	case got == want:
 	case !*update:
-		t.Errorf("%s is stale: %s is not what the code says; go test ./cmd/e2e -run Docs -update writes it", name, section)
+		t.Errorf("%s is stale: %s is not what the code says; go test ./cmd/e2e -run DocsReference -update writes it", name, section)
 	default:
 		if err := os.WriteFile(filepath.Join(project, name), []byte(before+begin+want+generatedEnd+after), 0o644); err != nil {
 			t.Fatal(err)

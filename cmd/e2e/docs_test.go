@@ -85,7 +85,7 @@ func onAMachine(t *testing.T, answer, script string) {
 	cmd := exec.CommandContext(ctx, "unshare", "--mount", "--net", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
 		"bash", prelude, filepath.Join(dir, "script"))
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8",
-		"SSH_ASKPASS=" + filepath.Join(dir, "answer"), "SSH_ASKPASS_REQUIRE=force"}
+		"TMPDIR=" + dir, "SSH_ASKPASS=" + filepath.Join(dir, "answer"), "SSH_ASKPASS_REQUIRE=force"}
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
 	switch {
