@@ -10,10 +10,19 @@ import (
 // AddToken makes a token and returns its text, which is shown this once. A zero
 // life means that it never expires.
 func (o *Operator) AddToken(ctx context.Context, name string, scope Scope, life time.Duration) (Token, string, error) {
+	uses := 0
+	if scope == ScopeEnroll {
+		uses = 1
+	}
+	return o.addToken(ctx, name, scope, life, uses)
+}
+
+func (o *Operator) addToken(ctx context.Context, name string, scope Scope, life time.Duration, uses int) (Token, string, error) {
 	t, text, err := NewToken(name, scope, o.moment(), life)
 	if err != nil {
 		return t, "", err
 	}
+	t.Uses = uses
 	err = o.update(ctx, func(tx Tx) (Event, error) { return tokenEvent("token.create", t), tx.PutToken(t) })
 	if errors.Is(err, ErrTaken) {
 		err = fmt.Errorf("a token with the name %q is there already: revoke it first, or choose another name", name)

@@ -108,7 +108,7 @@ func (c *Config) setDefaults() error {
 	return nil
 }
 
-// Server answers /scim/v2, /sync/v1, /nss/v1, /healthz and /readyz. It is an
+// Server answers /scim/v2, /sync/v1, /nss/v1, /enroll/v1, /healthz and /readyz. It is an
 // http.Handler; whoever owns the listener owns TLS and shutdown.
 type Server struct {
 	cfg     Config
@@ -128,7 +128,9 @@ type Server struct {
 	drained atomic.Int64 // those that Drain ended
 	deltas  deltas
 	rates   rates
-	tokens  tokenCache
+	// enrolments bounds /enroll/v1.
+	enrolments rates
+	tokens     tokenCache
 	// scheduled is set when what is due follows the configuration.
 	scheduled atomic.Bool
 	fleet     fleet
@@ -164,6 +166,7 @@ func New(cfg Config) (*Server, error) {
 		fleet:   fleet{moved: make(chan struct{}, 1), known: map[string]*seenNode{}},
 		now:     cfg.Now,
 	}
+	s.enrolments = rates{limit: enrolRate, burst: enrolBurst, byToken: map[string]*rate.Limiter{}}
 	s.lookups, s.groupLookups = make(places, 2*runtime.NumCPU()), make(places, 2)
 	s.ending, s.drain = context.WithCancel(context.Background())
 	s.mux.HandleFunc("GET /sync/v1/changes", s.forNodes(s.serveChanges))
@@ -171,6 +174,7 @@ func New(cfg Config) (*Server, error) {
 	s.mux.HandleFunc("POST /sync/v1/node", s.forNodes(s.serveNode))
 	s.mux.HandleFunc("GET /nss/v1/{database}/{by}/{key}", s.serveLookup)
 	s.mux.HandleFunc("GET /nss/v1/initgroups/{name}", s.serveInitgroups)
+	s.mux.HandleFunc("POST /enroll/v1", s.serveEnroll)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "alive") })
 	s.mux.HandleFunc("GET /readyz", s.serveReady)
 	return s, nil

@@ -208,6 +208,8 @@ type View interface {
 
 	// Token returns the token with that id.
 	Token(id string) (Token, error)
+	// TokenNamed returns the token with that name.
+	TokenNamed(name string) (Token, error)
 	// Tokens returns all tokens, oldest first.
 	Tokens() ([]Token, error)
 }

@@ -28,15 +28,18 @@ const (
 	ScopeNodeUser Scope = "node-user"
 	// ScopeOperator is for people and tools that watch and steer the server.
 	ScopeOperator Scope = "operator"
+	// ScopeEnroll is for handing out to new nodes: /enroll/v1, as often as Token.Uses
+	// says.
+	ScopeEnroll Scope = "enroll"
 )
 
 // ParseScope reads a scope's name.
 func ParseScope(s string) (Scope, error) {
 	switch sc := Scope(s); sc {
-	case ScopeSCIM, ScopeNodeAdmin, ScopeNodeUser, ScopeOperator:
+	case ScopeSCIM, ScopeNodeAdmin, ScopeNodeUser, ScopeOperator, ScopeEnroll:
 		return sc, nil
 	}
-	return "", fmt.Errorf("scope %q is not one of scim, node-admin, node-user, operator", s)
+	return "", fmt.Errorf("scope %q is not one of scim, node-admin, node-user, operator, enroll", s)
 }
 
 // Token is what the store knows of a token: never the token itself.
@@ -53,6 +56,8 @@ type Token struct {
 	Created, Expires time.Time
 	// Used is when the token was used last, to about a minute; zero if never.
 	Used time.Time
+	// Uses is how many nodes a token of ScopeEnroll may still enrol.
+	Uses int
 }
 
 const tokenPrefix = "pwb"

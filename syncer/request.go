@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -16,6 +17,7 @@ import (
 // request is what requests differ in.
 type request struct {
 	method, name string
+	path         string // in place of sync/v1/name
 	query        url.Values
 	body         []byte        // JSON, if any
 	wait         time.Duration // how long the server may take, on top of HeaderTimeout
@@ -31,7 +33,7 @@ type answer struct {
 
 // do makes a request. It fails when no answer came.
 func (c *Client) do(ctx context.Context, r request) (*answer, error) {
-	where := c.base.JoinPath("sync/v1", r.name).String()
+	where := c.base.JoinPath(cmp.Or(r.path, "sync/v1/"+r.name)).String()
 	token, err := credential.Token(c.cfg.TokenFile)
 	if err != nil {
 		return nil, err

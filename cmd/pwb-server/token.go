@@ -27,12 +27,17 @@ type tokenEntry struct {
 	Created time.Time  `json:"created"`
 	Expires *time.Time `json:"expires,omitempty"`
 	Used    *time.Time `json:"lastUsed,omitempty"`
+	// Uses is how many nodes a token of scope enroll may still enrol.
+	Uses *int `json:"uses,omitempty"`
 	// Token is the secret, right after it was made.
 	Token string `json:"token,omitempty"`
 }
 
 func newTokenEntry(t scimserver.Token) tokenEntry {
 	e := tokenEntry{Name: t.Name, Scope: t.Scope, ID: t.ID, Created: t.Created.UTC()}
+	if t.Scope == scimserver.ScopeEnroll {
+		e.Uses = &t.Uses
+	}
 	if !foreign(t) {
 		e.Prefix = "pwb_" + t.ID + "_…"
 	}
@@ -58,10 +63,12 @@ func tokenCreateCommand() *cobra.Command {
 		Args:  takes(1, 1),
 	}
 	f := cmd.Flags()
-	scope := f.String("scope", "", "what the token is for: scim, node-admin, node-user or operator")
+	scope := f.String("scope", "", "what the token is for: scim, node-admin, node-user, operator or enroll")
 	days := f.Int("duration", 365, "`days` until the token expires")
 	noExpiry := f.Bool("no-expiry", false, "make a token that never expires")
-	cmd.MarkFlagsMutuallyExclusive("duration", "no-expiry")
+	expires := f.Duration("expires", 0, "`time` until the token expires, such as 24h, in place of --duration; the default for --scope enroll")
+	uses := f.Int("uses", 1, "with --scope enroll, how `many` nodes the token may enrol")
+	cmd.MarkFlagsMutuallyExclusive("duration", "no-expiry", "expires")
 	if err := cmd.MarkFlagRequired("scope"); err != nil {
 		panic(err) // the flag is defined above
 	}
@@ -74,15 +81,34 @@ func tokenCreateCommand() *cobra.Command {
 		if *days < 1 || *days > maxDays {
 			return fmt.Errorf("duration %d is not a number of days from 1 to %d; --no-expiry makes a token that never expires", *days, maxDays)
 		}
+		if cmd.Flags().Changed("expires") && (*expires < time.Minute || *expires > maxDays*day) {
+			return fmt.Errorf("expires %v is not from 1m to %d days", *expires, maxDays)
+		}
+		if cmd.Flags().Changed("uses") && (sc != scimserver.ScopeEnroll || *uses < 1 || *uses > scimserver.MaxUses) {
+			return fmt.Errorf("uses %d: a token of scope enroll has 1 to %d, others as many as one likes", *uses, scimserver.MaxUses)
+		}
 		_, _, err = scimserver.NewToken(args[0], sc, time.Now(), 0)
 		return err
 	}
 	return administer(cmd, needAnyStore, func(ctx context.Context, j *job, args []string) error {
 		life := time.Duration(*days) * day
-		if *noExpiry {
+		enrolment := scimserver.Scope(*scope) == scimserver.ScopeEnroll
+		switch {
+		case *noExpiry:
 			life = 0
+		case cmd.Flags().Changed("expires"):
+			life = *expires
+		case enrolment && !cmd.Flags().Changed("duration"):
+			life = day // it lies about until it is used
 		}
-		t, text, err := j.operator.AddToken(ctx, args[0], scimserver.Scope(*scope), life)
+		var t scimserver.Token
+		var text string
+		var err error
+		if enrolment {
+			t, text, err = j.operator.AddEnrolment(ctx, args[0], *uses, life)
+		} else {
+			t, text, err = j.operator.AddToken(ctx, args[0], scimserver.Scope(*scope), life)
+		}
 		switch {
 		case err != nil:
 			return err
@@ -119,6 +145,9 @@ func tokenListCommand() *cobra.Command {
 				if !now.Before(*e.Expires) {
 					expires += " (over)"
 				}
+			}
+			if e.Uses != nil {
+				expires += ", or after " + plural(*e.Uses, "use", "uses")
 			}
 			if e.Used != nil {
 				used = timeText(e.Used)

@@ -15,6 +15,7 @@ func TestTokenCommands(t *testing.T) {
 	}
 	s.run("token create node --scope node-admin --no-expiry --json")
 	s.run("token create short --scope operator --duration 1 --json")
+	s.run("token create rack7 --scope enroll --uses 40 --expires 24h --json")
 	s.withStore(func(store scimserver.Store) {
 		elsewhere, err := scimserver.ForeignToken("scim-token-file", scimserver.ScopeSCIM, strings.Repeat("s", 40), time.Now())
 		if err != nil {
@@ -62,6 +63,10 @@ func TestTokenCommandsSayWhatIsWrong(t *testing.T) {
 	s.run("token create okta --scope scim --duration 0")
 	s.run("token create okta --scope scim --duration 40000")
 	s.run("token create okta --scope scim --duration 3 --no-expiry")
+	s.run("token create okta --scope scim --uses 2")
+	s.run("token create rack7 --scope enroll --uses 0")
+	s.run("token create rack7 --scope enroll --expires 1s")
+	s.run("token create rack7 --scope enroll --expires 24h --duration 1")
 	s.run("token create '' --scope scim")
 	s.run("token list")
 	s.run("token create okta --scope scim")

@@ -8,13 +8,13 @@ import (
 	"pwb/scimserver"
 )
 
-const tokenColumns = `id, name, scope, hash, created, expires, used`
+const tokenColumns = `id, name, scope, hash, created, expires, used, uses`
 
 func scanToken(scan func(...any) error) (t scimserver.Token, err error) {
 	var created int64
 	var expires, used sql.NullInt64
 	var hash []byte
-	if err := scan(&t.ID, &t.Name, &t.Scope, &hash, &created, &expires, &used); err != nil {
+	if err := scan(&t.ID, &t.Name, &t.Scope, &hash, &created, &expires, &used, &t.Uses); err != nil {
 		return t, err
 	}
 	if copy(t.Hash[:], hash) != len(t.Hash) {
@@ -31,6 +31,13 @@ func (v *view) Token(id string) (scimserver.Token, error) {
 	return t, notFound(err)
 }
 
+func (v *view) TokenNamed(name string) (scimserver.Token, error) {
+	t, err := scanToken(func(into ...any) error {
+		return v.c.row(`SELECT `+tokenColumns+` FROM tokens WHERE name = ?`, []any{name}, into...)
+	})
+	return t, notFound(err)
+}
+
 func (v *view) Tokens() (all []scimserver.Token, err error) {
 	err = v.c.each(`SELECT `+tokenColumns+` FROM tokens ORDER BY created, id`, nil, func(rows *sql.Rows) error {
 		t, err := scanToken(rows.Scan)
@@ -41,8 +48,8 @@ func (v *view) Tokens() (all []scimserver.Token, err error) {
 }
 
 func (t *tx) PutToken(k scimserver.Token) error {
-	_, err := t.c.exec(`INSERT INTO tokens (`+tokenColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		k.ID, k.Name, string(k.Scope), k.Hash[:], k.Created.UnixMilli(), milliOrNull(k.Expires), milliOrNull(k.Used))
+	_, err := t.c.exec(`INSERT INTO tokens (`+tokenColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		k.ID, k.Name, string(k.Scope), k.Hash[:], k.Created.UnixMilli(), milliOrNull(k.Expires), milliOrNull(k.Used), k.Uses)
 	return taken(err)
 }
 

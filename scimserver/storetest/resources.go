@@ -71,7 +71,8 @@ func notThere(t *testing.T, e *env) {
 		_, err2 := v.Resource(scimserver.KindGroup, "u1")
 		_, err3 := v.Row("a/u1")
 		_, err4 := v.Token("x")
-		for i, err := range []error{err1, err2, err3, err4} {
+		_, err5 := v.TokenNamed("x")
+		for i, err := range []error{err1, err2, err3, err4, err5} {
 			if !errors.Is(err, scimserver.ErrNotFound) {
 				t.Errorf("reading %d: %v", i+1, err)
 			}

@@ -26,6 +26,9 @@ func (s *store) wantTokens(all ...scimserver.Token) {
 			if got, err := v.Token(k.ID); err != nil || !reflect.DeepEqual(got, k) {
 				s.t.Errorf("token %+v, %v, want %+v", got, err, k)
 			}
+			if got, err := v.TokenNamed(k.Name); err != nil || !reflect.DeepEqual(got, k) {
+				s.t.Errorf("token by its name %+v, %v, want %+v", got, err, k)
+			}
 		}
 		return err
 	})
@@ -34,6 +37,7 @@ func (s *store) wantTokens(all ...scimserver.Token) {
 func tokens(t *testing.T, e *env) {
 	s, _ := e.fresh()
 	one, two, eternal := token("t1", "one"), token("t2", "two"), token("t0", "eternal")
+	two.Uses = 3
 	two.Scope, two.Created, two.Used = scimserver.ScopeNodeAdmin, when.Add(time.Second), when.Add(time.Hour)
 	eternal.Expires, eternal.Created = time.Time{}, when.Add(time.Minute)
 	s.update(func(tx scimserver.Tx) error {
