@@ -111,6 +111,13 @@ func (p *Plan) WriteDiff(w io.Writer) error {
 			return err
 		}
 	}
+	if p.authselect != nil {
+		for _, e := range p.authselect.templates {
+			if err := writeDiff(w, e.Path, e.Path, e.before, e.Content); err != nil {
+				return err
+			}
+		}
+	}
 	for _, c := range p.Commands {
 		if _, err := fmt.Fprintf(w, "run %s\n", shellWords(c)); err != nil {
 			return err
