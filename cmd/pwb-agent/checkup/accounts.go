@@ -67,6 +67,10 @@ func (n *Node) seen(r *doctor.Report) (a accounts, ok bool) {
 	if a.err != nil && !blind(r, a.err) {
 		r.Skip("the files cannot be read, or are not there yet: %v", a.err)
 	}
+	if a.err == nil && len(n.examine().altered) > 0 {
+		r.Skip("the files are not what the agent wrote: see rendered")
+		return a, false
+	}
 	return a, a.err == nil
 }
 

@@ -33,7 +33,7 @@ func (n *Node) stateDir(_ context.Context, r *doctor.Report) {
 		return
 	}
 	switch {
-	case n.Index && mode&0o001 == 0:
+	case n.shut():
 		r.Fail(doctor.Problem{What: fmt.Sprintf("%s has mode %04o, so that people cannot reach roster.idx in it", n.StateDir, mode), Why: "for them the NSS module finds nobody in it", Mend: doctor.Words("chmod", "0711", n.StateDir)})
 	case mode&0o044 != 0:
 		r.Warn(doctor.Problem{What: fmt.Sprintf("%s has mode %04o, so that others see what is in it", n.StateDir, mode), Why: "names of generations and of what failed are nobody's business", Mend: doctor.Words("chmod", fmt.Sprintf("%04o", mode&^0o044), n.StateDir)})
@@ -158,11 +158,16 @@ func (n *Node) rendered(_ context.Context, r *doctor.Report) {
 			content = append(content, how)
 		}
 	}
+	left, _ := n.left() // told by a check of its own
 	switch {
 	case len(content) > 0:
 		r.Fail(doctor.Problem{What: strings.Join(content, "; "), Why: "somebody else changed what the agent wrote: a line more is an account more", Mend: n.agent("sync", "--check")})
 	case len(e.altered) > 0, !e.changed:
 		r.OK("what the agent wrote")
+	case len(left) > 0:
+		r.OK("what the agent wrote, and more: see leftovers")
+	case n.shut():
+		r.OK("what the agent wrote, where others cannot reach it: see state-dir")
 	case n.heldBack():
 		r.OK("what the agent wrote; what came since is held back")
 	case len(n.clashes()) > 0:
@@ -188,6 +193,12 @@ func (n *Node) renderedModes(_ context.Context, r *doctor.Report) {
 		return
 	}
 	r.Fail(doctor.Problem{What: strings.Join(modes, "; "), Why: "who can read shadow can guess passwords, who can write passwd is root, and who cannot read passwd finds nobody", Mend: n.agent("sync", "--check")})
+}
+
+// shut reports whether people cannot reach the index.
+func (n *Node) shut() bool {
+	fi, err := os.Stat(n.StateDir)
+	return n.Index && err == nil && fi.Mode().Perm()&0o001 == 0
 }
 
 // heldBack reports whether the fuse or a pin keeps the files from being others.

@@ -150,33 +150,41 @@ var temporary = regexp.MustCompile(`^\.(pwb-[a-z.]+\.[A-Z2-7]{26}|pwb-setup-[A-Z
 // atWork is how old a temporary file is when nobody can be at work on it any more.
 const atWork = 10 * time.Minute
 
-func (n *Node) leftovers(_ context.Context, r *doctor.Report) {
-	var left []string
+// left are the temporary files that nobody is at work on.
+func (n *Node) left() (all []string, err error) {
 	for _, dir := range []string{n.Dir, n.StateDir, n.in("/etc"), filepath.Dir(n.ModuleConfig), n.in(n.PamDir)} {
 		entries, err := os.ReadDir(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
-			r.Skip("%v", err)
-			return
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
-		if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
-			r.Skip("only root can see it: %v", err)
-			return
+		if err != nil {
+			return nil, err
 		}
 		for _, e := range entries {
 			fi, err := e.Info()
 			if err == nil && fi.Mode().IsRegular() && temporary.MatchString(e.Name()) && time.Since(fi.ModTime()) > atWork {
-				left = append(left, filepath.Join(dir, e.Name()))
+				all = append(all, filepath.Join(dir, e.Name()))
 			}
 		}
 	}
-	if len(left) == 0 {
+	slices.Sort(all)
+	return all, nil
+}
+
+func (n *Node) leftovers(_ context.Context, r *doctor.Report) {
+	left, err := n.left()
+	switch {
+	case blind(r, err):
+	case err != nil:
+		r.Skip("%v", err)
+	case len(left) == 0:
 		r.OK("none")
-		return
+	default:
+		r.Warn(doctor.Problem{
+			What: "files that a write left behind that was killed: " + few(left), Why: "they may hold password hashes, and nobody needs them",
+			Mend: doctor.Words(append([]string{"rm", "-f", "--"}, left[:min(len(left), 50)]...)...),
+		})
 	}
-	p := doctor.Problem{What: "files that a write left behind that was killed: " + few(left), Why: "they may hold password hashes, and nobody needs them"}
-	slices.Sort(left)
-	p.Mend = doctor.Words(append([]string{"rm", "-f", "--"}, left[:min(len(left), 50)]...)...)
-	r.Warn(p)
 }
 
 // nscdCache is a line of nscd.conf(5) that has it keep accounts or groups.
