@@ -3,6 +3,8 @@ package checkup
 import (
 	"context"
 	"fmt"
+	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -192,6 +194,7 @@ func (n *Node) edit(s *nsswitch, p doctor.Problem, of ...string) doctor.Problem 
 // lines is nsswitch.conf, if it can be read.
 func (n *Node) lines(r *doctor.Report) (s nsswitch, ok bool) {
 	s = n.nsswitchNow()
+	s.mended = maps.Clone(s.mended) // checks run at once
 	if s.err != nil && !blind(r, s.err) {
 		r.Skip("%v", s.err)
 	}
@@ -220,6 +223,36 @@ func (n *Node) setup() string {
 	return n.agent("setup", args...)
 }
 
+// add is the command that adds our sources to databases. Where setup was at work before,
+// and somebody edited its lines since, it leaves them alone: there it is the lines.
+func (n *Node) add(s nsswitch, of ...string) string {
+	command := n.setup()
+	if command == "" || s.managed || !exists(filepath.Join(n.StateDir, "setup")) {
+		return command
+	}
+	content, err := text(n.in(n.Nsswitch))
+	if err != nil {
+		return command
+	}
+	library := n.library(n.source())
+	sources := setup.Sources{Module: n.library(setup.ModuleSource) != "", Order: setup.OrderFilesFirst}
+	if library != "" {
+		sources.Files, sources.FilesShadow = n.source(), setup.HasShadow(library, n.source())
+	}
+	edited, err := setup.EditNsswitch(content, sources)
+	if err != nil {
+		return command
+	}
+	now := setup.NssLines(edited)
+	for _, database := range of {
+		if _, there := s.now[database]; !there {
+			return command
+		}
+		s.mended[database] = now[database].With(now[database].Sources)
+	}
+	return n.mend(&s, of...)
+}
+
 func (n *Node) nsswitchSources(_ context.Context, r *doctor.Report) {
 	s, ok := n.lines(r)
 	if !ok {
@@ -237,7 +270,7 @@ func (n *Node) nsswitchSources(_ context.Context, r *doctor.Report) {
 	}
 	p := doctor.Problem{
 		What: fmt.Sprintf("%s of %s names neither %s nor %s", strings.Join(lacking, " and "), n.in(n.Nsswitch), n.source(), setup.ModuleSource),
-		Why:  "nobody of the server's is known to this node", Mend: n.setup(),
+		Why:  "nobody of the server's is known to this node", Mend: n.add(s, lacking...),
 	}
 	if p.Mend == "" {
 		p.Advice = "install " + setup.Package(n.source()) + " or " + setup.Package(setup.ModuleSource) + ", then run pwb-agent setup"
@@ -264,7 +297,7 @@ func (n *Node) nsswitchShadow(_ context.Context, r *doctor.Report) {
 	}
 	p := doctor.Problem{
 		What: fmt.Sprintf("passwd says x, and no source of shadow in %s has the passwords", n.in(n.Nsswitch)),
-		Why:  "PAM finds no entry in shadow, and lets nobody of the server's in", Mend: n.setup(),
+		Why:  "PAM finds no entry in shadow, and lets nobody of the server's in", Mend: n.add(s, "shadow"),
 	}
 	library := n.library(n.source())
 	if n.library(setup.ModuleSource) == "" && (library == "" || !setup.HasShadow(library, n.source())) {
