@@ -146,12 +146,14 @@ func (d *serverDoctor) open(ctx context.Context) (closeStore func() error) {
 	}
 	server, err := d.cfg.handler(ctx, store, nil, false)
 	if err != nil {
-		d.unopened = err
+		d.unopened = errMisconfigured // config tells which key
 		return store.Close
 	}
 	d.operator = server.Operator("administrator " + invoker())
 	return store.Close
 }
+
+var errMisconfigured = errors.New("the configuration cannot be used: see config")
 
 // command is one of pwb-server with the flags that were given here.
 func (d *serverDoctor) command(args ...string) string {

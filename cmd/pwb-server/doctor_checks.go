@@ -103,7 +103,7 @@ func (d *serverDoctor) configMode(_ context.Context, r *doctor.Report) {
 // unusable reports whether the configuration cannot be looked at.
 func (d *serverDoctor) unusable(r *doctor.Report) bool {
 	if d.broken != nil {
-		r.Skip("the configuration cannot be used: see config")
+		r.Skip("%v", errMisconfigured)
 	}
 	return d.broken != nil
 }
@@ -268,8 +268,8 @@ func owner(path string) int {
 
 func (d *serverDoctor) store(ctx context.Context, r *doctor.Report) {
 	switch {
-	case d.broken != nil:
-		r.Skip("the configuration cannot be used: see config")
+	case d.broken != nil, errors.Is(d.unopened, errMisconfigured):
+		r.Skip("%v", errMisconfigured)
 	case errors.Is(d.unopened, fs.ErrNotExist):
 		r.Fail(doctor.Problem{What: d.unopened.Error(), Why: "there are no users", Advice: "pwb-server serve makes a new one; pwb-server restore FILE puts a backup back"})
 	case d.unopened != nil:

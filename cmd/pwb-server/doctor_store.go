@@ -86,7 +86,7 @@ func (d *serverDoctor) each(names []string, args ...string) string {
 
 func (d *serverDoctor) tokens(ctx context.Context, r *doctor.Report) {
 	names, ok := d.named(ctx, r, func(t scimserver.Token, now time.Time) bool {
-		return t.Scope != scimserver.ScopeEnroll && !t.Expires.IsZero() && !over(t, now) && t.Expires.Sub(now) < min(endsSoon, t.Expires.Sub(t.Created)/4)
+		return t.Scope != scimserver.ScopeEnroll && !t.Expires.IsZero() && !over(t, now) && t.Expires.Sub(now) < endsSoon
 	})
 	switch {
 	case !ok:
