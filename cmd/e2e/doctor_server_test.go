@@ -186,3 +186,34 @@ func TestTheServersDoctorProbesAnEndpoint(t *testing.T) {
 		t.Errorf("nobody answers: %v\n%s", err, out)
 	}
 }
+
+// TestTheServersDoctorKnowsWhatTimeDoes has the store say that time went by.
+func TestTheServersDoctorKnowsWhatTimeDoes(t *testing.T) {
+	t.Parallel()
+	need(t, "python3")
+	w, _ := newWard(t)
+	const edit = `python3 -c 'import sqlite3, sys
+c = sqlite3.connect(sys.argv[1], timeout=20); c.execute(sys.argv[2]); c.commit()' "$3/pwb.db" `
+	for _, f := range []struct {
+		check, what string
+		status      int
+		plant, hand string
+	}{
+		{"tokens-over", "spare", 2, `pwb-server token create spare --scope scim --config "$2" > /dev/null; ` + edit + `"UPDATE tokens SET expires = created + 1, created = created - 9 WHERE name = 'spare'"`, ""},
+		{"tokens-unused", "spare", 2, `pwb-server token create spare --scope operator --no-expiry --config "$2" > /dev/null; ` + edit + `"UPDATE tokens SET created = created - 8000000000 WHERE name = 'spare'"`, ""},
+		{"nodes-seen", "gone", 2, edit + `"INSERT INTO nodes SELECT 'gone', version, seen - 9000000, ids, names FROM nodes LIMIT 1"`, ""},
+		{"clock", "from now", 3, edit + `"UPDATE events SET at = at + 9000000 WHERE seq = (SELECT max(seq) FROM events)"`, edit + `"UPDATE events SET at = at - 9000000 WHERE seq = (SELECT max(seq) FROM events)"`},
+	} {
+		t.Run(f.check, func(t *testing.T) {
+			w.sh(t, f.plant)
+			found := w.finds(t, f.status, f.check, f.what)
+			if (found.Mend == "") != (f.hand != "") {
+				t.Errorf("the command is %q", found.Mend)
+			}
+			w.sh(t, found.Mend+f.hand)
+			if wrong, status := w.doctor(t, "--config", w.config); status != 0 {
+				t.Errorf("afterwards, status %d: %+v", status, wrong)
+			}
+		})
+	}
+}

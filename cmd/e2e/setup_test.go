@@ -1,6 +1,10 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -136,6 +140,72 @@ func TestASetUpNodeReadsThePlainFilesFirst(t *testing.T) {
 	for _, database := range []string{"passwd", "shadow"} {
 		if out, status := g.looks(t, "getent", database, "ada"); status != 0 || !strings.HasPrefix(out, "ada:") {
 			t.Errorf("getent %s: %d %q", database, status, out)
+		}
+	}
+}
+
+// TestSetupThatTheKernelKillsAtAnyRenameIsMended kills the real program when it is about
+// to put its first file into place, its second, and so on; then another goes on, or undoes it.
+func TestSetupThatTheKernelKillsAtAnyRenameIsMended(t *testing.T) {
+	t.Parallel()
+	need(t, "strace", "getent")
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"etc/nsswitch.conf":       "passwd: files systemd\ngroup: files systemd\nshadow: files\n",
+		"etc/nscd.conf":           "\tenable-cache\t\tpasswd\t\tyes\n",
+		"etc/rstudio/admin-token": "pwb_a_b\n",
+		"usr/lib/libnss_pwb.so.2": "",
+		"var/lib/pwb/node":        "", // the agent was there before
+	} {
+		file := filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pictured := func() string {
+		out, err := exec.Command("sh", "-c", `cd "$1" && find . ! -type d -printf '%y %m %u %g %p %T@\n' -o -printf '%y %m %u %g %p\n' | sort; find . -type f -exec sha256sum {} + | sort`, "sh", root).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	setup := func(flags ...string) []string {
+		return append([]string{filepath.Join(string(bin), "pwb-agent"), "setup", "--root", root, "--server", "https://pwb.test", "--source", "none", "--nscd", "off", "--without", "pam"}, flags...)
+	}
+	run := func(args []string) (string, error) {
+		out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput()
+		return string(out), err
+	}
+	before := pictured()
+	for n := 1; ; n++ {
+		const calls = "rename,renameat,renameat2"
+		args := append([]string{"strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + calls, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", calls, n)}, setup()...)
+		out, err := run(args)
+		if err == nil {
+			// strace counts for each thread, so there are fewer than renames.
+			if n == 1 {
+				t.Errorf("nothing was killed:\n%s", out)
+			}
+		} else if !strings.Contains(err.Error(), "killed") {
+			t.Fatalf("rename %d: %v\n%s", n, err, out)
+		}
+		last := err == nil
+		if n%2 == 0 || last {
+			if out, err := run(setup()); err != nil {
+				t.Fatalf("after a kill at rename %d: %v\n%s", n, err, out)
+			}
+			if out, err := run(setup("--dry-run")); err != nil || !strings.Contains(out, "nothing is to be done") {
+				t.Errorf("after a kill at rename %d and another setup: %v\n%s", n, err, out)
+			}
+		}
+		if out, err := run(setup("--undo")); err != nil {
+			t.Fatalf("undo after a kill at rename %d: %v\n%s", n, err, out)
+		}
+		if now := pictured(); now != before {
+			t.Fatalf("undo after a kill at rename %d left\n%s\nbut there was\n%s", n, now, before)
+		}
+		if last {
+			return
 		}
 	}
 }

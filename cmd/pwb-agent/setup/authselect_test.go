@@ -339,3 +339,28 @@ func TestTemplatesWithTheIndexFirstAndOthersThatCannotBeEdited(t *testing.T) {
 		}
 	}
 }
+
+func FuzzTemplateIsEditedOnce(f *testing.F) {
+	for _, profiles := range standInTemplates {
+		for _, text := range profiles {
+			f.Add(text, "extrausers")
+		}
+	}
+	f.Add("passwd: }systemd [a]\ngroup: {if \"with-pwb\": x}systemd\nshadow:\tfiles", "altfiles")
+	f.Fuzz(func(t *testing.T, text, source string) {
+		if !slices.Contains(ours, source) || source == moduleSource {
+			return
+		}
+		s := Sources{Files: source, FilesShadow: true, Module: true}
+		once, err := EditTemplate(text, s, func(string) {})
+		if err != nil {
+			return
+		}
+		if twice, err := EditTemplate(once, s, func(string) {}); err != nil || twice != once {
+			t.Fatalf("%q becomes %q, then %q (%v)", text, once, twice, err)
+		}
+		if got := generated(once, nil); !strings.Contains(text, "pwb") && strings.Contains(got, "pwb") {
+			t.Fatalf("without our features %q has pwb: %q", once, got)
+		}
+	})
+}
