@@ -78,8 +78,17 @@ func TestAllChecksTogetherEndInTime(t *testing.T) {
 		}
 		close(release)
 		synctest.Wait()
-		if len(found) != 100 || !strings.Contains(found[99].What, "no time left") {
-			t.Errorf("%d findings, the last %+v", len(found), found[len(found)-1])
+		late := 0
+		for _, f := range found {
+			if f.State != Skipped {
+				t.Errorf("found %+v", f)
+			}
+			if strings.Contains(f.What, "no time left") {
+				late++
+			}
+		}
+		if len(found) != 100 || late < 50 {
+			t.Errorf("%d findings, of which %d had no time", len(found), late)
 		}
 	})
 }

@@ -197,23 +197,21 @@ c = sqlite3.connect(sys.argv[1], timeout=20); c.execute(sys.argv[2]); c.commit()
 	for _, f := range []struct {
 		check, what string
 		status      int
-		plant, hand string
+		plant       string
 	}{
-		{"tokens-over", "spare", 2, `pwb-server token create spare --scope scim --config "$2" > /dev/null; ` + edit + `"UPDATE tokens SET expires = created + 1, created = created - 9 WHERE name = 'spare'"`, ""},
-		{"tokens-unused", "spare", 2, `pwb-server token create spare --scope operator --no-expiry --config "$2" > /dev/null; ` + edit + `"UPDATE tokens SET created = created - 8000000000 WHERE name = 'spare'"`, ""},
-		{"nodes-seen", "gone", 2, edit + `"INSERT INTO nodes SELECT 'gone', version, seen - 9000000, ids, names FROM nodes LIMIT 1"`, ""},
-		{"clock", "from now", 3, edit + `"UPDATE events SET at = at + 9000000 WHERE seq = (SELECT max(seq) FROM events)"`, edit + `"UPDATE events SET at = at - 9000000 WHERE seq = (SELECT max(seq) FROM events)"`},
+		{"tokens-over", "spare", 2, `pwb-server token create spare --scope scim --config "$2" > /dev/null; ` + edit + `"UPDATE tokens SET expires = created + 1, created = created - 9 WHERE name = 'spare'"`},
+		{"tokens-unused", "spare", 2, `pwb-server token create spare --scope operator --no-expiry --config "$2" > /dev/null; ` + edit + `"UPDATE tokens SET created = created - 8000000000 WHERE name = 'spare'"`},
+		{"nodes-seen", "gone", 2, edit + `"INSERT INTO nodes (name, version, seen) SELECT 'gone', version, seen - 9000000 FROM nodes LIMIT 1"`},
 	} {
 		t.Run(f.check, func(t *testing.T) {
 			w.sh(t, f.plant)
 			found := w.finds(t, f.status, f.check, f.what)
-			if (found.Mend == "") != (f.hand != "") {
-				t.Errorf("the command is %q", found.Mend)
-			}
-			w.sh(t, found.Mend+f.hand)
+			w.sh(t, found.Mend)
 			if wrong, status := w.doctor(t, "--config", w.config); status != 0 {
 				t.Errorf("afterwards, status %d: %+v", status, wrong)
 			}
 		})
-	}
+	} // The audit log forgets nothing, so that this stays.
+	w.sh(t, edit+`"INSERT INTO events (at, actor, action, name, uid, gid) SELECT at + 9000000, actor, action, name, uid, gid FROM events ORDER BY seq DESC LIMIT 1"`)
+	w.finds(t, 3, "clock", "from now")
 }

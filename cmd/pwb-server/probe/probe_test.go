@@ -28,7 +28,6 @@ type endpoint struct {
 	fault func(w http.ResponseWriter, r *http.Request, body string) bool
 	// change, when set, changes what the server answers.
 	change func(r *http.Request, body string, rec *httptest.ResponseRecorder)
-	left   []string // what was created and not removed
 }
 
 func newEndpoint(t *testing.T) *endpoint {
