@@ -76,7 +76,11 @@ func (d *serverDoctor) config(ctx context.Context, r *doctor.Report) {
 			r.Fail(doctor.Problem{What: l.what + ": " + oneLine(err), Why: "the server does not start, or refuses what it should take", Advice: "correct it in " + d.file})
 		}
 	}
-	if well {
+	switch {
+	case !well:
+	case owner(d.file) < 0:
+		r.OK("there is no %s: defaults, the environment and flags hold", d.file)
+	default:
 		r.OK("%s", d.file)
 	}
 }

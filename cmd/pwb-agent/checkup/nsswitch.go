@@ -81,32 +81,41 @@ func (n *Node) nsswitchNow() nsswitch {
 	})
 }
 
-// ordered puts our sources behind the node's own and before those that ask others.
+// ordered puts our sources behind the node's own, and those that ask others behind ours.
 func (n *Node) ordered(sources []setup.NssSource) (all []setup.NssSource, wrong string) {
-	all = slices.Clone(sources)
-	for i := 0; i < len(all); i++ {
-		s := all[i]
-		if !n.ours(s.Name) {
-			continue
+	own, remote := -1, -1 // the last of the node's own, and the first that asks others
+	for i, s := range sources {
+		if s.Local() {
+			own = i
 		}
-		last := -1
-		for j, other := range all {
-			if other.Local() {
-				last = j
-			}
-		}
-		if i < last {
-			wrong = fmt.Sprintf("%s is asked before %s", s.Name, all[last].Name)
-			all = slices.Insert(slices.Delete(all, i, i+1), last, s)
-			i--
-			continue
-		}
-		if first := slices.IndexFunc(all, setup.NssSource.Remote); first >= 0 && first < i {
-			wrong = fmt.Sprintf("%s is asked before %s", all[first].Name, s.Name)
-			all = slices.Insert(slices.Delete(all, i, i+1), first, s)
+		if s.Remote() && remote < 0 {
+			remote = i
 		}
 	}
-	return all, wrong
+	for i, s := range sources {
+		switch {
+		case !n.ours(s.Name):
+		case i < own:
+			wrong = fmt.Sprintf("%s is asked before %s", s.Name, sources[own].Name)
+		case remote >= 0 && remote < i:
+			wrong = fmt.Sprintf("%s is asked before %s", sources[remote].Name, s.Name)
+		}
+	}
+	if wrong == "" {
+		return sources, ""
+	}
+	var ours, later []setup.NssSource
+	for i, s := range sources {
+		switch {
+		case n.ours(s.Name):
+			ours = append(ours, s)
+		case i <= own && !s.Remote():
+			all = append(all, s)
+		default:
+			later = append(later, s)
+		}
+	}
+	return slices.Concat(all, ours, later), wrong
 }
 
 // reached moves actions that end a lookup before our sources were asked behind the last
