@@ -3,7 +3,9 @@ package checkup
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -32,7 +34,7 @@ func (n *Node) ours(name string) bool { return name == setup.ModuleSource || nam
 // databases.
 type nsswitch struct {
 	err     error
-	managed bool // by authselect
+	managed bool // by authselect, or by whoever made it a symbolic link
 	now     map[string]setup.NssLine
 	order   map[string]string // what is wrong with the order, by database
 	actions map[string]string
@@ -55,7 +57,8 @@ func (n *Node) nsswitchNow() nsswitch {
 		var content string
 		content, s.err = text(n.in(n.Nsswitch))
 		s.now = setup.NssLines(content)
-		s.managed = exists(n.in("/etc/authselect/authselect.conf"))
+		fi, err := os.Lstat(n.in(n.Nsswitch))
+		s.managed = exists(n.in("/etc/authselect/authselect.conf")) || err == nil && fi.Mode().Type() == fs.ModeSymlink
 		s.order, s.actions, s.mended = map[string]string{}, map[string]string{}, map[string]string{}
 		for _, database := range databases {
 			line, there := s.now[database]
@@ -196,7 +199,7 @@ func (n *Node) edit(s *nsswitch, p doctor.Problem, of ...string) doctor.Problem 
 	for _, database := range of {
 		lines = append(lines, s.mended[database])
 	}
-	p.Advice = "write into user-nsswitch.conf or nsswitch.conf of the authselect profile, and run authselect apply-changes: " + strings.Join(lines, "; ")
+	p.Advice = "something else writes " + n.in(n.Nsswitch) + ": put into what it is made from (with authselect, nsswitch.conf of the profile, then authselect apply-changes): " + strings.Join(lines, "; ")
 	return p
 }
 
