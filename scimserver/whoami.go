@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Identity is the answer of GET /sync/v1/whoami: what the server knows of the token
+// TokenIdentity is the answer of GET /sync/v1/whoami: what the server knows of the token
 // that asks.
-type Identity struct {
+type TokenIdentity struct {
 	// Name is the administrator's name for the token, Scope what it is for.
 	Name  string `json:"name"`
 	Scope Scope  `json:"scope"`
@@ -38,7 +38,7 @@ func (s *Server) serveWhoAmI(w http.ResponseWriter, r *http.Request) {
 		plain(w, http.StatusInternalServerError, "the server's log says why")
 		return
 	}
-	id := Identity{Name: t.Name, Scope: t.Scope, Now: s.now().UTC()}
+	id := TokenIdentity{Name: t.Name, Scope: t.Scope, Now: s.now().UTC()}
 	if !t.Expires.IsZero() {
 		expires := t.Expires.UTC()
 		id.Expires = &expires
