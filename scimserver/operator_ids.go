@@ -266,3 +266,16 @@ func (o *Operator) Audit(ctx context.Context, q EventQuery, subject string, yiel
 		return v.Events(q, yield)
 	})
 }
+
+// NumbersIn counts the uids of a range that are somebody's, and were given for ever.
+func (o *Operator) NumbersIn(ctx context.Context, first, last uint32) (n int64, err error) {
+	err = o.store.View(ctx, func(v View) error {
+		return v.Possessions("", func(p ledger.Possession) error {
+			if p.UID >= first && p.UID <= last && p.UID != 0 {
+				n++
+			}
+			return ctx.Err()
+		})
+	})
+	return n, err
+}

@@ -188,6 +188,7 @@ func New(cfg Config) (*Server, error) {
 	s.mux.HandleFunc("GET /sync/v1/changes", s.forNodes(s.serveChanges))
 	s.mux.HandleFunc("GET /sync/v1/snapshot", s.forNodes(s.serveSnapshot))
 	s.mux.HandleFunc("POST /sync/v1/node", s.forNodes(s.serveNode))
+	s.mux.HandleFunc("GET /sync/v1/whoami", s.serveWhoAmI)
 	s.mux.HandleFunc("GET /nss/v1/{database}/{by}/{key}", s.serveLookup)
 	s.mux.HandleFunc("GET /nss/v1/initgroups/{name}", s.serveInitgroups)
 	s.mux.HandleFunc("POST /enroll/v1", s.serveEnroll)

@@ -36,6 +36,8 @@ type ClientConfig struct {
 	// that it can be rotated; it must be a regular file of less than 4 KiB that
 	// only its owner can read.
 	TokenFile string
+	// SharedToken says that everybody on the node may read the file.
+	SharedToken bool
 	// CACert is a file of PEM certificates that are trusted instead of the
 	// system's; empty for the system's. It too is read at each request.
 	CACert string

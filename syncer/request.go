@@ -34,7 +34,11 @@ type answer struct {
 // do makes a request. It fails when no answer came.
 func (c *Client) do(ctx context.Context, r request) (*answer, error) {
 	where := c.base.JoinPath(cmp.Or(r.path, "sync/v1/"+r.name)).String()
-	token, err := credential.Token(c.cfg.TokenFile)
+	read := credential.Token
+	if c.cfg.SharedToken {
+		read = credential.SharedToken
+	}
+	token, err := read(c.cfg.TokenFile)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"pwb/cmd/doctor"
 	"pwb/cmd/settings"
 	"pwb/syncer"
 )
@@ -28,6 +29,8 @@ const (
 	exitPending = 2 // plan and --dry-run only: there is something to write
 	exitFuse    = 3 // the mass-change fuse stopped the pass; the files are as they were
 	exitPinned  = 4 // the files are pinned to a generation, and the roster is another
+
+	// doctor ends with 2 for warnings and 3 for failures.
 )
 
 func main() {
@@ -50,7 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 	}
 	run := runCommand()
-	root.AddCommand(syncCommand(), planCommand(), explainCommand(), statusCommand(), rollbackCommand(), setupCommand(), enrollCommand(), keysCommand(), run, settings.Command(run))
+	root.AddCommand(syncCommand(), planCommand(), explainCommand(), statusCommand(), rollbackCommand(), setupCommand(), enrollCommand(), keysCommand(), doctorCommand(), run, settings.Command(run))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -59,6 +62,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitCurrent
 	}
 	fmt.Fprintf(stderr, "pwb-agent: %v\n", err)
+	if v, ok := errors.AsType[*doctor.Verdict](err); ok {
+		return v.Status()
+	}
 	switch {
 	case errors.Is(err, syncer.ErrPending):
 		return exitPending

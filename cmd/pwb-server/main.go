@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"pwb/cmd/doctor"
 	"pwb/cmd/settings"
 )
 
@@ -37,13 +39,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	serve := serveCommand()
 	root.AddCommand(serve, userCommand(), groupCommand(), idsCommand(), importCommand(), exportCommand(),
-		backupCommand(), restoreCommand(), auditCommand(), tokenCommand(), nodeCommand(), revokeCommand(), fuseCommand(), configCommand(), settings.Command(serve))
+		backupCommand(), restoreCommand(), auditCommand(), tokenCommand(), nodeCommand(), revokeCommand(), fuseCommand(), configCommand(), doctorCommand(), settings.Command(serve))
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(stderr, "pwb-server: %s\n", oneLine(err))
+		if v, ok := errors.AsType[*doctor.Verdict](err); ok {
+			return v.Status()
+		}
 		return 1
 	}
 	return 0

@@ -214,10 +214,13 @@ func shellWords(args []string) string {
 	return strings.Join(words, " ")
 }
 
-// libraries finds an NSS module's library: where it lies, or nothing.
+// libraryDirs are patterns of the directories in which NSS modules lie.
+var libraryDirs = []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/lib/*-linux-gnu*", "/usr/lib/*-linux-gnu*", "/usr/local/lib"}
+
+// library finds an NSS module's library: where it lies, or nothing.
 func (c *Config) library(t *tree, source string) string {
 	name := "libnss_" + source + ".so.2"
-	dirs := slices.Concat(c.LibDirs, []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/lib/*-linux-gnu*", "/usr/lib/*-linux-gnu*", "/usr/local/lib"})
+	dirs := slices.Concat(c.LibDirs, libraryDirs)
 	for _, dir := range dirs {
 		// A pattern of ours, and a link to nothing is none.
 		found, _ := filepath.Glob(filepath.Join(t.root, dir, name))
