@@ -17,4 +17,5 @@ push Groups '{"displayName": "compilers", "members": [{"value": "'$GRACE'"}, {"v
 pwb-agent enroll --server http://127.0.0.1:8443 --token-file /root/enrolment-token > /dev/null
 pwb-agent sync
 pwb-agent setup > /dev/null
+pwb-agent sync
 set -x
