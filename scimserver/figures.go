@@ -101,6 +101,46 @@ func (r NodeRecord) Pinned() bool { return strings.HasPrefix(r.Result, roster.Re
 // Failed reports whether the node's last pass failed.
 func (r NodeRecord) Failed() bool { return r.Result != "" && !r.FuseHeld() && !r.Pinned() }
 
+// Fleet sums nodes up.
+type Fleet struct {
+	Online  int `json:"online"`
+	Offline int `json:"offline"`
+	// Converged nodes show the newest change. Of the others, Lagging are online.
+	Converged int `json:"converged"`
+	Lagging   int `json:"lagging"`
+	// FuseHeld, Pinned and Failed count nodes by how their last pass ended.
+	FuseHeld int `json:"fuseHeld"`
+	Pinned   int `json:"pinned"`
+	Failed   int `json:"failed"`
+	// Quarantined counts entries, of all nodes together.
+	Quarantined int `json:"quarantined"`
+}
+
+// Summary sums nodes up.
+func Summary(nodes []NodeRecord) (f Fleet) {
+	for _, n := range nodes {
+		shows := n.Lag != nil && *n.Lag == 0
+		for _, c := range []struct {
+			counts bool
+			n      *int
+		}{
+			{n.Online, &f.Online},
+			{!n.Online, &f.Offline},
+			{shows, &f.Converged},
+			{n.Online && !shows, &f.Lagging},
+			{n.FuseHeld(), &f.FuseHeld},
+			{n.Pinned(), &f.Pinned},
+			{n.Failed(), &f.Failed},
+		} {
+			if c.counts {
+				*c.n++
+			}
+		}
+		f.Quarantined += n.Quarantined
+	}
+	return f
+}
+
 // tally counts the accounts that are locked. It reads all once, and from then on
 // what changed: its memory grows with those who are locked alone.
 type tally struct {

@@ -26,6 +26,13 @@ type config struct {
 	InsecureHTTP bool   `mapstructure:"insecure-http"`
 	BaseURL      string `mapstructure:"base-url"`
 
+	TrustedProxies  []string      `mapstructure:"trusted-proxies"`
+	ForwardedHeader string        `mapstructure:"forwarded-header"`
+	MetricsListen   string        `mapstructure:"metrics-listen"`
+	MetricsNodes    int           `mapstructure:"metrics-nodes"`
+	SlowRequest     time.Duration `mapstructure:"slow-request"`
+	MinFreeBytes    uint64        `mapstructure:"min-free-bytes"`
+
 	StartUID      uint32   `mapstructure:"user-provisioning-start-uid"`
 	EndUID        uint32   `mapstructure:"user-provisioning-end-uid"`
 	StartGID      uint32   `mapstructure:"group-provisioning-start-gid"`
@@ -74,6 +81,12 @@ func addKeys(f *pflag.FlagSet) {
 	f.String("tls-key", "", "PEM `file` with the certificate's private key, which not everybody may read")
 	f.Bool("insecure-http", false, "speak plain HTTP; allowed on a loopback address only")
 	f.String("base-url", "", "`URL` under which clients reach the server, for links in answers (default: what the request names)")
+	f.StringSlice("trusted-proxies", nil, "`addresses` and networks, such as 10.0.0.0/8, of reverse proxies; only these are believed who asks them, and whether by TLS")
+	f.String("forwarded-header", scimserver.XForwardedFor, "`header` in which trusted-proxies say for whom they ask: X-Forwarded-For (with X-Forwarded-Proto) or Forwarded; they must set it themselves")
+	f.String("metrics-listen", "", "`address` to show metrics on at /metrics, to everybody who reaches it: host:port on a loopback or management address, or unix:/path; empty: none. A token of scope operator reads /metrics on the main address, too")
+	f.Int("metrics-nodes", 1000, "most `nodes` with metrics of their own, those in trouble first; 0: sums only")
+	f.Duration("slow-request", time.Second, "`time` from which on a request is logged as slow, with what it spent the time on; 0: never")
+	f.Uint64("min-free-bytes", 64<<20, "free `bytes` in data-dir below which the server says that it is not ready")
 	f.Uint32("user-provisioning-start-uid", roster.MinID, "least `uid` to give, which is the gid of a private group too; 1000 or more")
 	f.Uint32("user-provisioning-end-uid", 1<<31-1, "greatest `uid` to give")
 	f.Uint32("group-provisioning-start-gid", 0, "least `gid` to give to groups; 0: users and groups share one sequence")
@@ -107,7 +120,7 @@ func addKeys(f *pflag.FlagSet) {
 // handler makes the server that the configuration describes, on a store. Only
 // who gives names or numbers needs to know what the host has: without givesIDs
 // it is not asked, which could take its time or fail.
-func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.Logger, givesIDs bool) (*scimserver.Server, error) {
+func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.Logger, givesIDs bool, changes ...func(*scimserver.Config)) (*scimserver.Server, error) {
 	excluded, err := parseRanges(c.ExcludedIDs)
 	if err != nil {
 		return nil, fmt.Errorf("provisioning-excluded-ids: %w", err)
@@ -127,7 +140,11 @@ func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.L
 			return nil, err
 		}
 	}
-	return scimserver.New(scimserver.Config{
+	proxies, err := scimserver.ParseProxies(c.TrustedProxies)
+	if err != nil {
+		return nil, fmt.Errorf("trusted-proxies: %w", err)
+	}
+	full := scimserver.Config{
 		Store:   store,
 		Log:     log,
 		BaseURL: c.BaseURL,
@@ -158,7 +175,15 @@ func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.L
 
 		NodeOfflineAfter: c.NodeOfflineAfter,
 		Fuse:             scimserver.FuseConfig{Window: c.FuseWindow, Count: c.FuseCount, Percent: c.FusePercent},
-	})
+
+		TrustedProxies:  proxies,
+		ForwardedHeader: c.ForwardedHeader,
+		SlowRequest:     c.SlowRequest,
+	}
+	for _, change := range changes {
+		change(&full)
+	}
+	return scimserver.New(full)
 }
 
 const (
