@@ -115,6 +115,9 @@ type Result struct {
 	Resync bool
 	// Wrote reports whether rendered files changed.
 	Wrote bool
+	// Took is how long the pass was, without the wait for the server or for another
+	// pass before it; 0 for a poll.
+	Took time.Duration
 
 	mark string // the Sink's, when it was through with the files
 }

@@ -77,7 +77,17 @@ func openSockets(cfg config, secure bool) (s sockets, err error) {
 }
 
 func (s sockets) close() {
-	for _, l := range append(s.main, s.metrics...) {
+	s.leave()
+	for _, l := range s.metrics {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+}
+
+// leave closes what serves, and leaves the metrics.
+func (s sockets) leave() {
+	for _, l := range s.main {
 		if l != nil {
 			_ = l.Close() // it takes no more connections in any case
 		}
@@ -195,7 +205,7 @@ func serveMetrics(ctx context.Context, sockets []net.Listener, metrics http.Hand
 	for _, l := range sockets {
 		log.Info("shows metrics", "metrics-address", l.Addr().String())
 		go func() {
-			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 				log.Error("metrics are shown no more", "address", l.Addr().String(), "error", err)
 			}
 		}()

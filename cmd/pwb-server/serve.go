@@ -139,7 +139,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	log.Info("stopping")
 	notify(log, daemon.SdNotifyStopping)
 	handler.Leave()
-	sockets.close() // who comes now waits for the next server, if somebody else holds the sockets
+	sockets.leave() // who comes now waits for the next server, if somebody else holds the sockets
 	handler.Drain()
 	open.leave()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
