@@ -78,8 +78,8 @@ func nodeName(r *http.Request) string {
 }
 
 // serveChanges is GET /sync/v1/changes?epoch=E&after=S&sum=H&wait=30s: the delta
-// after that position, as soon as there is one; 204 when the wait ends before,
-// 410 when the position is not one to continue from.
+// after that position, as soon as there is one; 204 when the wait ends before, with
+// Retry-After when the server ends; 410 when the position is not one to continue from.
 func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request, _ Token) error {
 	q := r.URL.Query()
 	after, err := roster.ParsePosition(q.Get("epoch") + "/" + q.Get("after") + "/" + q.Get("sum"))
@@ -129,8 +129,12 @@ func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request, _ Token) e
 			w.WriteHeader(http.StatusNoContent)
 			return nil
 		case <-s.ending.Done():
+			// No failure: another server follows, and at a time of its own the agent
+			// asks that one.
 			waited()
-			return ErrClosed
+			w.Header().Set("Retry-After", strconv.Itoa(s.comeBack()))
+			w.WriteHeader(http.StatusNoContent)
+			return nil
 		case <-r.Context().Done():
 			waited()
 			return r.Context().Err()

@@ -119,7 +119,8 @@ type Result struct {
 	// pass before it; 0 for a poll.
 	Took time.Duration
 
-	mark string // the Sink's, when it was through with the files
+	alone time.Duration // for which the server asks to be left alone
+	mark  string        // the Sink's, when it was through with the files
 }
 
 // Syncer keeps one node in step. Its methods may be called concurrently, also
