@@ -81,9 +81,12 @@ func (o *Operator) figuresOfNodes(v View, at roster.Position) (all []NodeRecord,
 	seen := map[string]Sighting{}
 	o.fleet.positions(func(n Sighting) { seen[n.Name] = n })
 	err = v.Sightings(func(n Sighting) error {
-		if s, ok := seen[n.Name]; ok && s.Seen.After(n.Seen) {
-			s.Quarantined, s.Result = n.Quarantined, n.Result // reports are in the store alone
-			n = s
+		// Reports are in the store alone, the newest sightings here.
+		if s, ok := seen[n.Name]; ok {
+			n.Version, n.Epoch, n.Position = s.Version, s.Epoch, s.Position
+			if s.Seen.After(n.Seen) {
+				n.Seen = s.Seen
+			}
 		}
 		all = append(all, o.nodeRecord(n, at))
 		return nil

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 )
@@ -70,4 +72,52 @@ func TestEveryRequestHasItsLineAndAnID(t *testing.T) {
 	if refused := routes["GET /scim/v2/Users/{id}"]; refused != nil && refused["request"] != res.Header.Get("X-Request-Id") {
 		t.Errorf("the answer has the id %q, the line %v", res.Header.Get("X-Request-Id"), refused["request"])
 	}
+}
+
+// watchedLog takes a log in JSON, and passes its lines on.
+type watchedLog struct {
+	said chan map[string]any
+	rest []byte
+}
+
+func (l *watchedLog) Write(data []byte) (int, error) {
+	l.rest = append(l.rest, data...)
+	for {
+		line, rest, ok := bytes.Cut(l.rest, []byte("\n"))
+		if !ok {
+			return len(data), nil
+		}
+		var entry map[string]any
+		if json.Unmarshal(line, &entry) == nil {
+			select {
+			case l.said <- entry:
+			default: // more than a test wants to know
+			}
+		}
+		l.rest = rest
+	}
+}
+
+// wait waits for a line with that message.
+func (l *watchedLog) wait(t testing.TB, message string) map[string]any {
+	t.Helper()
+	for ctx := within(t); ; {
+		select {
+		case entry := <-l.said:
+			if entry["msg"] == message {
+				return entry
+			}
+		case <-ctx.Done():
+			t.Fatalf("nothing says %q", message)
+		}
+	}
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
