@@ -91,6 +91,7 @@ func TestLibrariesStayInTheirRooms(t *testing.T) {
 		"github.com/go-resty":           {"pwb/syncer", "the agent alone is a client"},
 		"github.com/GehirnInc":          {"pwb/scimserver", "the server alone makes hashes"},
 		"github.com/klauspost":          {"pwb/scimserver", "the feed alone is compressed"},
+		"github.com/prometheus":         {"pwb/cmd/pwb-server/monitoring", "one room for each technology; the server knows a Meter"},
 		"github.com/google/renameio/v2": {"pwb/syncer", "altfiles has a writer of its own, which keeps more promises"},
 	} {
 		for _, p := range packages(t) {

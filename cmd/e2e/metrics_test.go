@@ -207,6 +207,7 @@ func TestAnAgentThatStaysCanBeScraped(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatalf("the pass is not counted: %v", s["pwb_agent_passes_total"])
 		}
+		time.Sleep(10 * time.Millisecond)
 	}
 	if err := agent.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

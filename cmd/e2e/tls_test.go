@@ -180,6 +180,7 @@ func TestARenewedCertificateIsTakenWithoutARestart(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatalf("nobody is told that the key does not fit:\n%s", r.server.Log())
 		}
+		time.Sleep(10 * time.Millisecond) // leave the processor to the server
 	}
 	if err := ready(old); err != nil {
 		t.Errorf("the certificate before does not serve on: %v", err)
@@ -191,6 +192,7 @@ func TestARenewedCertificateIsTakenWithoutARestart(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatalf("the new certificate is not taken:\n%s", r.server.Log())
 		}
+		time.Sleep(50 * time.Millisecond)
 	}
 	if err := ready(old); err == nil {
 		t.Error("the old certificate is served, too")
