@@ -16,9 +16,10 @@ import (
 type Figures struct {
 	At       time.Time
 	Position roster.Position
-	// Users and Groups are those of SCIM. Locked counts the accounts that cannot log
-	// in, those of deleted users that are still resolvable included.
-	Users, Groups, Locked int
+	// Users and Groups are those of SCIM. Accounts are those of the roster, which has
+	// also those that were imported and that no provider knows yet, and those of
+	// deleted users that are still resolvable; Locked of them cannot log in.
+	Users, Groups, Accounts, Locked int
 	// Nodes are those that follow the server, by name.
 	Nodes []NodeRecord
 	// Tokens are all, oldest first, without what proves them.
@@ -51,7 +52,7 @@ func (o *Operator) Figures(ctx context.Context) (f Figures, err error) {
 				return err
 			}
 		}
-		if f.Locked, err = o.tally.count(v, f.Position); err != nil {
+		if f.Accounts, f.Locked, err = o.tally.count(v, f.Position); err != nil {
 			return err
 		}
 		if f.Fuse, err = o.fuseStatus(v, true, 0); err != nil {
@@ -144,22 +145,23 @@ func Summary(nodes []NodeRecord) (f Fleet) {
 	return f
 }
 
-// tally counts the accounts that are locked. It reads all once, and from then on
+// tally counts accounts, and those that are locked. It reads all once, and from then on
 // what changed: its memory grows with those who are locked alone.
 type tally struct {
-	mu     sync.Mutex
-	at     roster.Position
-	locked map[string]struct{} // keys of rows; nil: not read yet
+	mu       sync.Mutex
+	at       roster.Position
+	accounts int
+	locked   map[string]struct{} // keys of rows; nil: not read yet
 }
 
 // maxTallied is the most changes that are followed; beyond, all is read anew.
 const maxTallied = 20_000
 
-func (t *tally) count(v View, at roster.Position) (locked int, err error) {
+func (t *tally) count(v View, at roster.Position) (accounts, locked int, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.locked != nil && t.at == at {
-		return len(t.locked), nil
+		return t.accounts, len(t.locked), nil
 	}
 	err = ErrUnknownPosition
 	if t.locked != nil && at.Seq-t.at.Seq <= maxTallied {
@@ -169,12 +171,15 @@ func (t *tally) count(v View, at roster.Position) (locked int, err error) {
 		t.locked = map[string]struct{}{}
 		err = v.Snapshot(t.hear)
 	}
-	if err != nil && !errors.Is(err, errLastAccount) {
+	if err == nil || errors.Is(err, errLastAccount) {
+		t.accounts, err = v.Accounts()
+	}
+	if err != nil {
 		t.locked = nil
-		return 0, fmt.Errorf("count who is locked: %w", err)
+		return 0, 0, fmt.Errorf("count accounts: %w", err)
 	}
 	t.at = at
-	return len(t.locked), nil
+	return t.accounts, len(t.locked), nil
 }
 
 // errLastAccount ends an iteration by key, in which accounts come first.

@@ -38,6 +38,7 @@ func TestAServerShowsWhatItDoesAndHowItStands(t *testing.T) {
 	}
 	s := scrapeSocket(t, socket)
 	s.want(t, 7, "pwb_server_users")
+	s.want(t, 7, "pwb_server_accounts")
 	s.want(t, 1, "pwb_server_locked_accounts")
 	s.want(t, 1, "pwb_server_store_up")
 	s.want(t, 5, "pwb_server_http_requests_total", "route", "POST /scim/v2/Users", "code", "2xx")

@@ -32,6 +32,7 @@ type config struct {
 	MetricsNodes    int           `mapstructure:"metrics-nodes"`
 	SlowRequest     time.Duration `mapstructure:"slow-request"`
 	MinFreeBytes    uint64        `mapstructure:"min-free-bytes"`
+	CheckStore      bool          `mapstructure:"check-store"`
 
 	StartUID      uint32   `mapstructure:"user-provisioning-start-uid"`
 	EndUID        uint32   `mapstructure:"user-provisioning-end-uid"`
@@ -86,6 +87,7 @@ func addKeys(f *pflag.FlagSet) {
 	f.String("metrics-listen", "", "`address` to show metrics on at /metrics, to everybody who reaches it: host:port on a loopback or management address, or unix:/path; empty: none. A token of scope operator reads /metrics on the main address, too")
 	f.Int("metrics-nodes", 1000, "most `nodes` with metrics of their own, those in trouble first; 0: sums only")
 	f.Duration("slow-request", time.Second, "`time` from which on a request is logged as slow, with what it spent the time on; 0: never")
+	f.Bool("check-store", true, "look at the start whether the store is whole, which takes some seconds for a million users, and do not serve one that is damaged")
 	f.Uint64("min-free-bytes", 64<<20, "free `bytes` in data-dir below which the server says that it is not ready")
 	f.Uint32("user-provisioning-start-uid", roster.MinID, "least `uid` to give, which is the gid of a private group too; 1000 or more")
 	f.Uint32("user-provisioning-end-uid", 1<<31-1, "greatest `uid` to give")

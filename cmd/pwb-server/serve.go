@@ -153,8 +153,10 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 // openStore opens the store after a look whether it is whole: what is damaged is
 // not written to.
 func openStore(ctx context.Context, cfg config, metrics *monitoring.Metrics) (*sqlite.Store, error) {
-	if err := sqlite.Check(ctx, cfg.DataDir); err != nil {
-		return nil, fmt.Errorf("%w: put the last good backup back, with pwb-server restore into a new data-dir, and keep this one", err)
+	if cfg.CheckStore {
+		if err := sqlite.Check(ctx, cfg.DataDir); err != nil {
+			return nil, fmt.Errorf("%w: put the last good backup back, with pwb-server restore into a new data-dir, and keep this one", err)
+		}
 	}
 	return sqlite.Open(ctx, cfg.DataDir, sqlite.Observed(metrics.Committed, metrics.Announced))
 }

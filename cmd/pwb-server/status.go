@@ -21,7 +21,9 @@ type status struct {
 	Position roster.Position `json:"position"`
 	Users    int             `json:"users"`
 	Groups   int             `json:"groups"`
-	Locked   int             `json:"locked"`
+	// Accounts are what nodes see; Locked of them cannot log in.
+	Accounts int `json:"accounts"`
+	Locked   int `json:"locked"`
 	// LastProvider is when an identity provider came last.
 	LastProvider *time.Time            `json:"lastProvider"`
 	Nodes        scimserver.Fleet      `json:"nodes"`
@@ -86,7 +88,7 @@ func (j *job) statusOf(f scimserver.Figures) (status, error) {
 		return status{}, err
 	}
 	st := status{
-		Position: f.Position, Users: f.Users, Groups: f.Groups, Locked: f.Locked,
+		Position: f.Position, Users: f.Users, Groups: f.Groups, Accounts: f.Accounts, Locked: f.Locked,
 		Nodes: scimserver.Summary(f.Nodes), Tokens: len(f.Tokens), Expiring: []expiring{}, Fuse: f.Fuse,
 		Store: storeStatus{j.cfg.DataDir, size.Bytes, size.Free}, Attention: []attention{},
 	}
@@ -159,7 +161,8 @@ func (j *job) showStatus(st status) error {
 	fields := []field{
 		{"store", fmt.Sprintf("%s, %d bytes, %d bytes free", st.Store.Directory, st.Store.Bytes, st.Store.Free)},
 		{"position", st.Position.String()},
-		{"users", fmt.Sprintf("%d, and %s; %s locked", st.Users, plural(st.Groups, "group", "groups"), plural(st.Locked, "account is", "accounts are"))},
+		{"users", fmt.Sprintf("%d, and %s", st.Users, plural(st.Groups, "group", "groups"))},
+		{"accounts", fmt.Sprintf("%d on the nodes, %d of them locked", st.Accounts, st.Locked)},
 		{"last provider", provider},
 		{"nodes", nodes},
 		{"tokens", tokens},
