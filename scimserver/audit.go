@@ -178,17 +178,17 @@ func (s *Server) deeds(ctx context.Context, actor string, fn func(tx Tx, did fun
 		return err
 	}
 	for _, e := range events {
-		s.logEvent(e)
+		s.logEvent(ctx, e)
 	}
 	return nil
 }
 
 // logEvent tells the log, too, what was committed.
-func (s *Server) logEvent(e Event) {
+func (s *Server) logEvent(ctx context.Context, e Event) {
 	if e.Action == "" {
 		return
 	}
-	s.log.Info("audit", "action", e.Action, "actor", e.Actor, "subject", e.Subject, "name", e.Name, "uid", e.UID, "gid", e.GID, "changes", string(e.Changes))
+	s.log.InfoContext(ctx, "audit", "action", e.Action, "actor", e.Actor, "subject", e.Subject, "name", e.Name, "uid", e.UID, "gid", e.GID, "changes", string(e.Changes))
 }
 
 // RestoreEvent is the event of an account that a restore made another, brought

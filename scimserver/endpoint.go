@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"pwb/scimserver/scim"
 )
@@ -43,7 +44,7 @@ func (s *Server) origin(r *http.Request) string {
 	if s.cfg.BaseURL != "" {
 		return s.cfg.BaseURL
 	}
-	if r.TLS == nil {
+	if q := watchedOf(r.Context()); q != nil && !q.secure {
 		return "http://" + r.Host
 	}
 	return "https://" + r.Host
@@ -98,7 +99,7 @@ func (c *call) route(path string) error {
 
 // authorize checks the token and sets c.token.
 func (c *call) authorize() error {
-	t, err := c.authenticate(c.r, ScopeSCIM)
+	t, err := c.authenticate(c.w, c.r, ScopeSCIM)
 	if err == nil {
 		c.token = t
 		return nil
@@ -334,6 +335,7 @@ const unknownLength = 1 << 20
 // read reads the body within the server's budget, of which it keeps its part
 // until the request is answered.
 func (c *call) read() (data []byte, err error) {
+	defer spent(c.r.Context(), phaseBody, time.Now())
 	n := min(c.r.ContentLength, c.cfg.MaxBody)
 	if n < 0 {
 		n = min(unknownLength, c.cfg.MaxBody)
@@ -346,7 +348,7 @@ func (c *call) read() (data []byte, err error) {
 			arrived(c.w)
 		}
 	}()
-	body := http.MaxBytesReader(c.w, c.r.Body, c.cfg.MaxBody)
+	body := http.MaxBytesReader(unwatched(c.w), c.r.Body, c.cfg.MaxBody)
 	if c.r.ContentLength >= 0 {
 		return io.ReadAll(body)
 	}
@@ -406,17 +408,21 @@ func (c *call) told(err error) (e *scim.Error) {
 	switch {
 	case errors.As(err, &e):
 	case errors.As(err, &fuse):
-		c.tellFuse(fuse, c.token.Name)
+		c.meter.Refused(RefusedFuse)
+		c.tellFuse(c.r.Context(), fuse)
 		c.w.Header().Set("Retry-After", strconv.Itoa(int(fuseRetry.Seconds())))
 		e = scim.Errorf(http.StatusServiceUnavailable, "", "%v", fuse)
 	case errors.Is(err, ErrClosed), errors.Is(err, errNoPlace):
+		if errors.Is(err, errNoPlace) {
+			c.meter.Refused(RefusedBusy)
+		}
 		c.w.Header().Set("Retry-After", "2")
 		e = scim.Errorf(http.StatusServiceUnavailable, "", "%v", err)
 	case errors.Is(err, errExhausted):
-		c.log.Error("cannot give a number", "error", err)
+		c.log.ErrorContext(c.r.Context(), "cannot give a number", "error", err)
 		e = scim.Errorf(http.StatusInternalServerError, "", "%v", err)
 	default:
-		c.log.Error("a SCIM request failed", "method", c.r.Method, "path", c.r.URL.Path, "token", c.token.Name, "error", err)
+		c.log.ErrorContext(c.r.Context(), "a SCIM request failed", "method", c.r.Method, "path", c.r.URL.Path, "error", err)
 		e = scim.Errorf(http.StatusInternalServerError, "", "the server could not do this; its log says why")
 	}
 	return e

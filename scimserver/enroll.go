@@ -94,7 +94,7 @@ const (
 // serveEnroll is POST /enroll/v1: 204 when the node's tokens are there, however often
 // it is asked.
 func (s *Server) serveEnroll(w http.ResponseWriter, r *http.Request) {
-	by, err := s.authenticate(r, ScopeEnroll)
+	by, err := s.authenticate(w, r, ScopeEnroll)
 	if err == nil {
 		if wait := s.enrolments.take(by, s.now(), 1); wait > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))

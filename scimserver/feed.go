@@ -31,7 +31,7 @@ const StreamType = "application/x-ndjson"
 // forNodes lets agents alone through: the feed holds password hashes.
 func (s *Server) forNodes(h func(http.ResponseWriter, *http.Request, Token) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		token, err := s.authenticate(r, ScopeNodeAdmin)
+		token, err := s.authenticate(w, r, ScopeNodeAdmin)
 		if err == nil {
 			s.seen(r)
 			err = h(w, r, token)
@@ -52,13 +52,14 @@ func (s *Server) forNodes(h func(http.ResponseWriter, *http.Request, Token) erro
 		case errors.Is(err, ErrUnknownPosition):
 			plain(w, http.StatusGone, "this position is not known here: take /sync/v1/snapshot")
 		case errors.Is(err, errBusy):
+			s.meter.Refused(RefusedSnapshot)
 			w.Header().Set("Retry-After", strconv.Itoa(s.crowd.turnAway(time.Now())))
 			plain(w, http.StatusServiceUnavailable, err.Error())
 		case errors.Is(err, ErrClosed):
 			w.Header().Set("Retry-After", strconv.Itoa(s.comeBack()))
 			plain(w, http.StatusServiceUnavailable, err.Error())
 		default:
-			s.log.Error("the feed failed", "path", r.URL.Path, "node", nodeName(r), "error", err)
+			s.log.ErrorContext(r.Context(), "the feed failed", "path", r.URL.Path, "node", nodeName(r), "error", err)
 			plain(w, http.StatusInternalServerError, "the server's log says why")
 		}
 	}
@@ -77,8 +78,8 @@ func nodeName(r *http.Request) string {
 }
 
 // serveChanges is GET /sync/v1/changes?epoch=E&after=S&sum=H&wait=30s: the delta
-// after that position, as soon as there is one; 204 when the wait ends before,
-// 410 when the position is not one to continue from.
+// after that position, as soon as there is one; 204 when the wait ends before, with
+// Retry-After when the server ends; 410 when the position is not one to continue from.
 func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request, _ Token) error {
 	q := r.URL.Query()
 	after, err := roster.ParsePosition(q.Get("epoch") + "/" + q.Get("after") + "/" + q.Get("sum"))
@@ -104,7 +105,7 @@ func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request, _ Token) e
 		}
 		if d.to != after {
 			// The wait was long: the token may have been revoked meanwhile.
-			if _, err := s.authenticate(r, ScopeNodeAdmin); err != nil {
+			if _, err := s.authenticate(w, r, ScopeNodeAdmin); err != nil {
 				return err
 			}
 			sendDelta(w, r, d)
@@ -114,14 +115,28 @@ func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request, _ Token) e
 			w.WriteHeader(http.StatusNoContent)
 			return nil
 		}
+		began := time.Now()
+		waited := func() {
+			if q, ok := w.(*watched); ok {
+				q.waited += time.Since(began)
+			}
+		}
 		select {
 		case <-d.moved:
+			waited()
 		case <-timeout.C:
+			waited()
 			w.WriteHeader(http.StatusNoContent)
 			return nil
 		case <-s.ending.Done():
-			return ErrClosed
+			// No failure: another server follows, and at a time of its own the agent
+			// asks that one.
+			waited()
+			w.Header().Set("Retry-After", strconv.Itoa(s.comeBack()))
+			w.WriteHeader(http.StatusNoContent)
+			return nil
 		case <-r.Context().Done():
+			waited()
 			return r.Context().Err()
 		}
 	}
@@ -214,6 +229,9 @@ func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request, _ Token) 
 		defer func() { <-s.streams; s.crowd.took(time.Since(began)) }()
 	default:
 		return errBusy
+	}
+	if q, ok := w.(*watched); ok {
+		q.long = true
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), maxStream)
 	defer cancel()

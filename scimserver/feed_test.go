@@ -176,14 +176,14 @@ func TestDrainEndsTheWaits(t *testing.T) {
 	h := open(t)
 	answers := h.poll(context.Background(), h.feed().at)
 	h.server.Drain()
-	if status, body := received(t, answers); status != 503 {
+	if status, body := received(t, answers); status != 204 {
 		t.Errorf("status %d: %s", status, body)
 	}
 	// What needs no wait is still answered; what does is not kept.
 	f := h.feed()
 	h.newUser("ada")
 	f.apply(t, h.sync("changes", query(f.at, "&wait=9h")).okStream().body, false)
-	if a := h.sync("changes", query(f.at, "&wait=9h")); a.status != 503 || a.header.Get("Retry-After") == "" {
+	if a := h.sync("changes", query(f.at, "&wait=9h")); a.status != 204 || a.header.Get("Retry-After") == "" {
 		t.Errorf("a wait after Drain: %d", a.status)
 	}
 }
@@ -487,7 +487,7 @@ func TestAnAgentIsAskedToComeBackAtATimeOfItsOwn(t *testing.T) {
 	h.server.Drain()
 	for range 20 {
 		a := h.sync("changes", query(f.at, "&wait=9h"))
-		if after, err := strconv.Atoi(a.header.Get("Retry-After")); a.status != 503 || err != nil || after < 1 || after > 2 {
+		if after, err := strconv.Atoi(a.header.Get("Retry-After")); a.status != 204 || err != nil || after < 1 || after > 2 {
 			t.Errorf("%d, Retry-After %q", a.status, a.header.Get("Retry-After"))
 		}
 	}

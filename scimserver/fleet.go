@@ -49,12 +49,12 @@ type seenNode struct {
 	follows, came time.Time
 }
 
-// see takes note of the node that a request comes from. It reports false when
-// there are too many nodes for that.
-func (f *fleet) see(r *http.Request, now time.Time) bool {
+// see takes note of the node that a request comes from, and returns where it
+// stood before and stands now; ok is false when there are too many nodes for that.
+func (f *fleet) see(r *http.Request, now time.Time) (was, is Sighting, ok bool) {
 	name := nodeName(r)
 	if name == "" || !plainText(name) {
-		return true
+		return was, is, true
 	}
 	version := r.Header.Get("Pwb-Version")
 	if len(version) > maxReportName || !plainText(version) {
@@ -73,12 +73,13 @@ func (f *fleet) see(r *http.Request, now time.Time) bool {
 		if len(f.known) >= maxFleet {
 			first := !f.full
 			f.full = true
-			return !first
+			return was, is, !first
 		}
 		n = &seenNode{moved: true}
 		n.Name = name
 		f.known[name] = n
 	}
+	was = n.Sighting
 	n.Version, n.Seen, n.dirty = version, now, true
 	if wait := r.URL.Query().Get("wait"); wait != "" && wait != "0s" {
 		n.follows = now
@@ -96,7 +97,16 @@ func (f *fleet) see(r *http.Request, now time.Time) bool {
 		default:
 		}
 	}
-	return true
+	return was, n.Sighting, true
+}
+
+// positions calls yield for the nodes that were seen, as they were last.
+func (f *fleet) positions(yield func(Sighting)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, n := range f.known {
+		yield(n.Sighting)
+	}
 }
 
 // plainText: no control characters, and UTF-8.
@@ -185,7 +195,11 @@ func (s *Server) writeFleet(ctx context.Context, movedAlone bool) error {
 
 // seen takes note of a request's node.
 func (s *Server) seen(r *http.Request) {
-	if !s.fleet.see(r, s.moment()) {
-		s.log.Warn("requests come with more names of nodes than are remembered: node list does not show them all", "remembered", maxFleet)
+	was, is, ok := s.fleet.see(r, s.moment())
+	if is.Epoch != "" && is.Epoch == was.Epoch && is.Position > was.Position {
+		s.meter.Rendered(was.Position, is.Position)
+	}
+	if !ok {
+		s.log.WarnContext(r.Context(), "requests come with more names of nodes than are remembered: node list does not show them all", "remembered", maxFleet)
 	}
 }

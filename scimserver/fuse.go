@@ -156,10 +156,10 @@ func lossOf(action string, c ledger.Change) Loss {
 }
 
 // tellFuse logs the first refusal of a series.
-func (s *Server) tellFuse(e *errFuse, token string) {
+func (s *Server) tellFuse(ctx context.Context, e *errFuse) {
 	if now := s.now(); now.Sub(s.fuseTold.take(now)) > fuseRetry {
-		s.log.Error("the fuse is open: requests that lock or delete users are refused until an administrator releases it, or the window has passed",
-			"token", token, "lost", e.Lost, "users", e.Users, "limit", e.Limit, "next", "pwb-server fuse status")
+		s.log.ErrorContext(ctx, "the fuse is open: requests that lock or delete users are refused until an administrator releases it, or the window has passed",
+			"lost", e.Lost, "users", e.Users, "limit", e.Limit, "next", "pwb-server fuse status")
 	}
 }
 

@@ -62,7 +62,7 @@ type registerError struct {
 
 // serveRegister is POST /jit/v1/register.
 func (s *Server) serveRegister(w http.ResponseWriter, r *http.Request) {
-	token, err := s.authenticate(r, ScopeJIT, ScopeJITProxy)
+	token, err := s.authenticate(w, r, ScopeJIT, ScopeJITProxy)
 	if err != nil {
 		if status := authStatus(w, err); status != http.StatusInternalServerError {
 			answerJSON(w, status, registerError{"token", err.Error()})

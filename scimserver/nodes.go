@@ -70,7 +70,7 @@ func (s *Server) serveNode(w http.ResponseWriter, r *http.Request, token Token) 
 	if name == "" || !plainText(name) {
 		return &badRequest{"a report needs the node's name in the header Pwb-Node"}
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReport))
+	data, err := io.ReadAll(http.MaxBytesReader(unwatched(w), r.Body, maxReport))
 	var tooBig *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooBig):
@@ -105,7 +105,7 @@ func (s *Server) serveNode(w http.ResponseWriter, r *http.Request, token Token) 
 		return err
 	}
 	if taken > 0 {
-		s.log.Warn("a node remembered names and numbers that the backup did not", "node", name, "entries", taken)
+		s.log.WarnContext(r.Context(), "a node remembered names and numbers that the backup did not", "node", name, "entries", taken)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -73,7 +73,7 @@ func (s *Server) placesOf(database string) places {
 // answerLookup answers with what find finds; without it, nothing is there. The
 // answer is written when the view is over, so that no slow client holds it.
 func (s *Server) answerLookup(w http.ResponseWriter, r *http.Request, in places, scopes []Scope, find lookup, name string, id uint32) {
-	_, err := s.authenticate(r, scopes...)
+	_, err := s.authenticate(w, r, scopes...)
 	if err == nil && (find == nil || name != "" && roster.CheckName(name) != nil) {
 		err = ErrNotFound
 	}
@@ -113,12 +113,15 @@ func (s *Server) refuseLookup(w http.ResponseWriter, r *http.Request, err error)
 		w.Header().Set("Content-Length", "0")
 		w.WriteHeader(http.StatusNotFound)
 	case errors.Is(err, errNoPlace), errors.Is(err, ErrClosed):
+		if errors.Is(err, errNoPlace) {
+			s.meter.Refused(RefusedBusy)
+		}
 		w.Header().Set("Retry-After", "1")
 		plain(w, http.StatusServiceUnavailable, err.Error())
 	case errors.Is(err, errLongLookup):
 		plain(w, http.StatusInternalServerError, err.Error())
 	default:
-		s.log.Error("a lookup failed", "path", r.URL.Path, "error", err)
+		s.log.ErrorContext(r.Context(), "a lookup failed", "path", r.URL.Path, "error", err)
 		plain(w, http.StatusInternalServerError, "the server's log says why")
 	}
 }

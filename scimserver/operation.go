@@ -198,7 +198,7 @@ func (o *operation) update(fn func(tx Tx) (Event, error)) error {
 	if err != nil {
 		return refused(err)
 	}
-	o.logEvent(e)
+	o.logEvent(o.ctx, e)
 	return nil
 }
 

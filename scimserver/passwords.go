@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/GehirnInc/crypt"
 	_ "github.com/GehirnInc/crypt/sha512_crypt" // registers $6$
@@ -34,6 +35,7 @@ func (s *Server) takePassword(ctx context.Context, user scim.Resource) (string, 
 		return "", err
 	}
 	defer release()
+	defer spent(ctx, phaseHash, time.Now())
 	var random [12]byte
 	rand.Read(random[:]) // never fails, see crypto/rand
 	// crypt(5): 16 characters of ./0-9A-Za-z.

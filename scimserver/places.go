@@ -19,6 +19,12 @@ var errNoPlace = errors.New("the server has too much of this to do; try again")
 
 // take waits for a place. It fails with errNoPlace, or with what ended ctx.
 func (p places) take(ctx context.Context) (release func(), err error) {
+	select {
+	case p <- struct{}{}:
+		return func() { <-p }, nil
+	default:
+	}
+	defer spent(ctx, phasePlace, time.Now())
 	timeout := time.NewTimer(placeTime)
 	defer timeout.Stop()
 	select {

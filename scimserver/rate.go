@@ -45,10 +45,14 @@ func (r *rates) take(t Token, now time.Time, n int) (wait time.Duration) {
 
 // spend refuses with 429 (RFC 6585 §4) when the token has used up its rate.
 func (c *call) spend(n int) error {
+	if q, ok := c.w.(*watched); ok {
+		q.operations += n
+	}
 	wait := c.rates.take(c.token, c.now(), n)
 	if wait == 0 {
 		return nil
 	}
+	c.meter.Refused(RefusedRate)
 	seconds := int(math.Ceil(wait.Seconds()))
 	c.w.Header().Set("Retry-After", strconv.Itoa(seconds))
 	return scim.Errorf(http.StatusTooManyRequests, "", "this token makes more than %v operations a second; go on in %d s", float64(c.rates.limit), seconds)

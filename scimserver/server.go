@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"runtime"
-	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -69,11 +70,34 @@ type Config struct {
 	// RegisterWait bounds how long a registration waits until nodes show it;
 	// 0: not at all.
 	RegisterWait time.Duration
+	// TrustedProxies are those whose word counts about who asks them: ForwardedHeader
+	// is the header in which they say it, XForwardedFor (the default) or Forwarded.
+	TrustedProxies  []netip.Prefix
+	ForwardedHeader string
+	// SlowRequest is from how long on a request is logged with a warning, without
+	// what it waited for a change; 0: never.
+	SlowRequest time.Duration
+	// Meter hears what is done; nil: nobody does.
+	Meter Meter
+	// Metrics, when set, answers GET /metrics for tokens of scope operator.
+	Metrics http.Handler
+	// Ready, when set, says why the server is not ready though its store answers.
+	Ready func() error
 }
 
 func (c *Config) setDefaults() error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Meter == nil {
+		c.Meter = deaf{}
+	}
+	c.ForwardedHeader = cmp.Or(c.ForwardedHeader, XForwardedFor)
+	if c.ForwardedHeader != XForwardedFor && c.ForwardedHeader != Forwarded {
+		return fmt.Errorf("forwarded-header is %q: write %s or %s", c.ForwardedHeader, XForwardedFor, Forwarded)
+	}
+	if c.SlowRequest < 0 {
+		return fmt.Errorf("slow-request is %v, which is below 0", c.SlowRequest)
 	}
 	c.BaseURL = strings.TrimRight(c.BaseURL, "/")
 	c.HashRounds = cmp.Or(c.HashRounds, 100_000)
@@ -124,7 +148,7 @@ func (c *Config) setDefaults() error {
 	return nil
 }
 
-// Server answers /scim/v2, /sync/v1, /nss/v1, /enroll/v1, /jit/v1, /healthz and /readyz. It is an
+// Server answers /scim/v2, /sync/v1, /nss/v1, /enroll/v1, /jit/v1, /healthz, /readyz and /metrics. It is an
 // http.Handler; whoever owns the listener owns TLS and shutdown.
 type Server struct {
 	cfg     Config
@@ -150,10 +174,17 @@ type Server struct {
 	// scheduled is set when what is due follows the configuration.
 	scheduled atomic.Bool
 	fleet     fleet
+	tally     tally
 	users     userCount
 	now       func() time.Time
 	ending    context.Context // ends when Drain is called
 	drain     context.CancelFunc
+
+	meter    Meter
+	requests requests
+	prefix   string      // of paths, from the base URL
+	leaving  atomic.Bool // connections end with their next answer
+	unready  lastText    // why the server was not ready when it was asked last
 
 	fuseTold lastTime // when a refusal by the fuse was logged, or would have been
 }
@@ -167,11 +198,20 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	prefix, err := prefixOf(cfg.BaseURL)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
-		cfg:     cfg,
-		ledger:  l,
-		log:     cfg.Log,
-		store:   cfg.Store,
+		cfg:    cfg,
+		ledger: l,
+		log:    slog.New(requestLog{cfg.Log.Handler()}),
+		store:  timedStore{cfg.Store},
+		meter:  cfg.Meter,
+		prefix: prefix,
+
+		requests: newRequests(),
+
 		mux:     http.NewServeMux(),
 		hashing: make(places, max(1, runtime.NumCPU()-1)),
 		scans:   make(places, 2),
@@ -197,6 +237,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "alive") })
 	s.mux.HandleFunc("GET /readyz", s.serveReady)
+	s.mux.HandleFunc("GET /metrics", s.serveMetrics)
 	return s, nil
 }
 
@@ -208,6 +249,13 @@ func (s *Server) Handle(path string, h http.Handler) {
 		h.ServeHTTP(w, r)
 	})
 }
+
+// Leave makes each answer the last of its connection, so that clients make new
+// ones: to the server that follows this one.
+func (s *Server) Leave() { s.leaving.Store(true) }
+
+// Waiting is how many long polls wait for a change.
+func (s *Server) Waiting() int64 { return s.waiting.Load() }
 
 // Drain ends the long polls, so that a graceful shutdown need not wait for them.
 func (s *Server) Drain() {
@@ -221,30 +269,20 @@ const writeTime = 30 * time.Second
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer s.logPanic(r)
+	q, r := s.watch(w, r)
+	w = q
+	defer s.over(q, r)
 	s.allow(w, 0)
 	s.expect(w, r)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	// Not through the mux, which would answer odd paths with a page.
 	if path := r.URL.Path; len(path) >= len(scimRoot) && strings.EqualFold(path[:len(scimRoot)], scimRoot) && (len(path) == len(scimRoot) || path[len(scimRoot)] == '/') {
+		q.route = scimRoute(r.Method, path[len(scimRoot):])
 		s.serveSCIM(w, r, path[len(scimRoot):])
 		return
 	}
 	s.mux.ServeHTTP(w, r)
-}
-
-// logPanic logs what went wrong in a handler, where administrators see it, and
-// lets the HTTP library end the connection.
-func (s *Server) logPanic(r *http.Request) {
-	p := recover()
-	if p == nil {
-		return
-	}
-	if p != http.ErrAbortHandler {
-		s.log.Error("a request panicked; please report this", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
-	}
-	panic(http.ErrAbortHandler)
 }
 
 // scimRoot is where the SCIM endpoints lie.
@@ -271,16 +309,61 @@ func arrived(w http.ResponseWriter) {
 }
 
 func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+	what := "the store does not answer"
 	err := s.store.View(r.Context(), func(v View) error {
 		_, err := v.Position()
 		return err
 	})
+	if err == nil && s.cfg.Ready != nil {
+		what, err = "the store has no room", s.cfg.Ready()
+	}
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // whoever asked has gone
+	}
 	if err != nil {
-		s.log.Error("not ready: the store does not answer", "error", err)
-		plain(w, http.StatusServiceUnavailable, "the store does not answer; the server's log says why")
+		if s.unready.becomes(err.Error()) {
+			s.log.ErrorContext(r.Context(), "not ready: "+what, "error", err)
+		}
+		plain(w, http.StatusServiceUnavailable, what+"; the server's log says why")
 		return
 	}
+	if s.unready.becomes("") {
+		s.log.InfoContext(r.Context(), "ready again")
+	}
 	plain(w, http.StatusOK, "ready")
+}
+
+// serveMetrics is GET /metrics, for who watches the server from elsewhere.
+func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) {
+	if _, err := s.authenticate(w, r, ScopeOperator); err != nil {
+		status := authStatus(w, err)
+		if status == http.StatusInternalServerError {
+			s.log.ErrorContext(r.Context(), "a token could not be looked up", "error", err)
+			err = errors.New("the server's log says why")
+		}
+		plain(w, status, err.Error())
+		return
+	}
+	if s.cfg.Metrics == nil {
+		http.NotFound(w, r)
+		return
+	}
+	s.cfg.Metrics.ServeHTTP(w, r)
+}
+
+// lastText remembers what was said last, so that it is said once.
+type lastText struct {
+	mu   sync.Mutex
+	text string
+}
+
+// becomes reports whether the text is another than the last.
+func (l *lastText) becomes(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	other := text != l.text
+	l.text = text
+	return other
 }
 
 func plain(w http.ResponseWriter, status int, text string) {
@@ -291,7 +374,8 @@ func plain(w http.ResponseWriter, status int, text string) {
 
 // authenticate returns the request's token, given as Bearer (RFC 6750) or as
 // the password of Basic (RFC 7617), if it has one of the scopes.
-func (s *Server) authenticate(r *http.Request, scopes ...Scope) (Token, error) {
+func (s *Server) authenticate(w http.ResponseWriter, r *http.Request, scopes ...Scope) (t Token, err error) {
+	defer func() { s.hearToken(w, t, err) }()
 	text := ""
 	if _, password, ok := r.BasicAuth(); ok {
 		text = password
@@ -301,8 +385,7 @@ func (s *Server) authenticate(r *http.Request, scopes ...Scope) (Token, error) {
 	if text == "" {
 		return Token{}, errNoToken
 	}
-	t, err := s.verifyToken(r.Context(), text)
-	if err != nil {
+	if t, err = s.verifyToken(r.Context(), text); err != nil {
 		return Token{}, err
 	}
 	for _, scope := range scopes {
@@ -310,7 +393,23 @@ func (s *Server) authenticate(r *http.Request, scopes ...Scope) (Token, error) {
 			return t, nil
 		}
 	}
-	return Token{}, errScope
+	return t, errScope
+}
+
+// hearToken notes whose request it is, or why it is nobody's.
+func (s *Server) hearToken(w http.ResponseWriter, t Token, err error) {
+	if q, ok := w.(*watched); ok {
+		q.token = t
+	}
+	var bad *badToken
+	switch {
+	case errors.Is(err, errNoToken):
+		s.meter.Unauthorized(NoToken)
+	case errors.Is(err, errScope):
+		s.meter.Unauthorized(ScopeOfToken)
+	case errors.As(err, &bad):
+		s.meter.Unauthorized(bad.reason)
+	}
 }
 
 var (

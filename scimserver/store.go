@@ -197,6 +197,8 @@ type View interface {
 	AccountsIn(groupID string, yield func(roster.Change) error) error
 	GroupsOf(accountID string, yield func(roster.Change) error) error
 
+	// Accounts counts those of the roster.
+	Accounts() (int, error)
 	// Position is where the feed stands.
 	Position() (roster.Position, error)
 	// Changes calls yield for the rows that were changed between after and

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -92,27 +93,33 @@ func NewToken(name string, scope Scope, now time.Time, life time.Duration) (Toke
 
 var errBadToken = errors.New("the token is unknown, revoked or expired")
 
+// badToken is errBadToken with what is told to nobody but the Meter.
+type badToken struct{ reason string }
+
+func (e *badToken) Error() string        { return errBadToken.Error() }
+func (e *badToken) Is(target error) bool { return target == errBadToken }
+
 // verifyToken returns the token that text is. It fails with errBadToken,
 // whatever is wrong with it, or with a fault of the store.
 func (s *Server) verifyToken(ctx context.Context, text string) (Token, error) {
 	id, secret := tokenParts(text)
 	if secret == "" || len(text) > maxToken {
-		return Token{}, errBadToken
+		return Token{}, &badToken{UnknownToken}
 	}
 	now := s.now()
 	t, err := s.tokens.find(ctx, s.store, id, now)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return Token{}, errBadToken
+		return Token{}, &badToken{UnknownToken}
 	case err != nil:
 		return Token{}, fmt.Errorf("look up a token: %w", err)
 	}
 	got := sha256.Sum256([]byte(secret))
 	if subtle.ConstantTimeCompare(got[:], t.Hash[:]) != 1 {
-		return Token{}, errBadToken
+		return Token{}, &badToken{WrongToken}
 	}
 	if !t.Expires.IsZero() && !now.Before(t.Expires) {
-		return Token{}, errBadToken
+		return Token{}, &badToken{ExpiredToken}
 	}
 	s.tokens.use(id, now)
 	return t, nil
@@ -164,6 +171,13 @@ func (c *tokenCache) use(id string, now time.Time) {
 		c.used = map[string]time.Time{}
 	}
 	c.used[id] = now
+}
+
+// lastUses are the uses that are to be written down, by id.
+func (c *tokenCache) lastUses() map[string]time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.used)
 }
 
 // takeUsed returns what use remembered and forgets it.

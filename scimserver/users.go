@@ -173,7 +173,7 @@ func (o *operation) changeUser(hash string, edit func(old scim.Resource) (scim.R
 	if !locks || !errors.As(err, &refusal) || refusal.Status != http.StatusBadRequest && refusal.Status != http.StatusConflict {
 		return out, err
 	}
-	o.log.Warn("a user is locked, and what else was wanted is not to be had", "subject", o.id, "reason", refusal.Detail)
+	o.log.WarnContext(o.ctx, "a user is locked, and what else was wanted is not to be had", "subject", o.id, "reason", refusal.Detail)
 	return o.storeUser("", func(old scim.Resource) (scim.Resource, error) {
 		user := maps.Clone(old)
 		user["active"] = false

@@ -22,7 +22,7 @@ type TokenIdentity struct {
 // serveWhoAmI tells the holder of a token what it is, whatever its scope: it learns of
 // nothing but itself. A node that asks does not count as seen.
 func (s *Server) serveWhoAmI(w http.ResponseWriter, r *http.Request) {
-	t, err := s.authenticate(r, ScopeSCIM, ScopeNodeAdmin, ScopeNodeUser, ScopeOperator, ScopeEnroll)
+	t, err := s.authenticate(w, r, ScopeSCIM, ScopeNodeAdmin, ScopeNodeUser, ScopeOperator, ScopeEnroll)
 	switch {
 	case err == nil:
 	case authStatus(w, err) != http.StatusInternalServerError:

@@ -173,6 +173,9 @@ func (c *Client) Changes(ctx context.Context, pos roster.Position, wait time.Dur
 	if status, ok := errors.AsType[*StatusError](err); ok {
 		switch status.Code {
 		case http.StatusNoContent:
+			if status.RetryAfter > 0 {
+				return nil, &NoChangeError{status.RetryAfter}
+			}
 			return nil, ErrNoChange
 		case http.StatusGone:
 			return nil, ErrResync

@@ -79,7 +79,7 @@ func (r *runner) pause(res Result, err error, took time.Duration) (least, more t
 	if !res.Pulled { // a poll, or files that somebody else writes to
 		least = max(least, r.cfg.MinBackoff-took)
 	}
-	return max(0, least), 0
+	return max(0, least), res.alone
 }
 
 // backoff is random below a bound that doubles with n, which begins at 1.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"pwb/roster"
 )
@@ -245,7 +246,9 @@ func (s *Syncer) recorded(ctx context.Context, f func(*State, *Result) error) (R
 	s.tellRendered(before.Rendered)
 	st := before
 	var res Result
+	began := time.Now()
 	err = f(&st, &res)
+	res.Took = time.Since(began)
 	fuse, _ := errors.AsType[*FuseError](err)
 	switch {
 	case err == nil || stands(err):

@@ -191,11 +191,11 @@ const maxResult = 255
 func (st State) result() string {
 	text := st.LastError
 	if stop := st.Stopped; stop != nil {
-		text = fmt.Sprintf("the fuse holds change %d back: of %d accounts %d would be removed, %d locked, %d renumbered",
+		text = fmt.Sprintf(roster.ResultFuse+" change %d back: of %d accounts %d would be removed, %d locked, %d renumbered",
 			stop.Position.Seq, stop.Before, stop.Removed, stop.Locked, stop.Renumbered)
 	}
 	if h := st.Held; h != nil && text == "" {
-		text = fmt.Sprintf("pinned to generation %d%s", h.Generation, h.letsIn())
+		text = fmt.Sprintf(roster.ResultPinned+" %d%s", h.Generation, h.letsIn())
 	}
 	if len(text) > maxResult {
 		text = strings.ToValidUTF8(text[:maxResult-len("…")], "") + "…"

@@ -95,7 +95,11 @@ func (r *runner) step(ctx context.Context) (Result, error) {
 	case errors.Is(err, errDisturbed):
 		return r.now(ctx)
 	case errors.Is(err, ErrNoChange) && st.Resyncs == 0: // else a pass counts anew
-		return r.observed(Result{Reached: true, Position: pos}, r.stillHeldBack(st))
+		res := Result{Reached: true, Position: pos}
+		if alone, ok := errors.AsType[*NoChangeError](err); ok {
+			res.alone = min(alone.RetryAfter, maxRetryAfter)
+		}
+		return r.observed(res, r.stillHeldBack(st))
 	case err != nil && !errors.Is(err, ErrResync) && !errors.Is(err, ErrNoChange):
 		if ctx.Err() != nil {
 			return Result{}, err

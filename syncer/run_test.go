@@ -164,6 +164,25 @@ func TestRunLeavesAServerAloneForAsLongAsItAsks(t *testing.T) {
 	}
 }
 
+func TestRunLeavesAServerAloneThatEndsAWait(t *testing.T) {
+	n, o := newNode(t), town()
+	n.mustOnce(o)
+	var at []time.Time
+	run(t, n, o, func(r *running) {
+		o.setFault(func(string) (io.ReadCloser, error, bool) {
+			at = append(at, time.Now())
+			return nil, &NoChangeError{40 * time.Second}, true
+		})
+		pass(2 * time.Minute)
+		if len(at) < 3 || at[2].Sub(at[1]) < 40*time.Second || at[2].Sub(at[1]) > 41*time.Second {
+			t.Errorf("asked at %v", at)
+		}
+		if st := r.state(); st.LastError != "" || strings.Contains(r.log.String(), "failed") {
+			t.Errorf("that passes for a failure: %+v, log %s", st, r.log)
+		}
+	})
+}
+
 func TestAWakeEndsAWaitEarly(t *testing.T) {
 	n, o := newNode(t), town()
 	n.mustOnce(o)

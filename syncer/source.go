@@ -3,6 +3,7 @@ package syncer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"time"
@@ -41,6 +42,7 @@ type Informer interface {
 
 var (
 	// ErrNoChange says that the source has nothing after the position asked for.
+	// It may be a *NoChangeError.
 	ErrNoChange = errors.New("no change at the server")
 	// ErrResync says that the source does not know the position asked for, and
 	// that a snapshot is needed.
@@ -100,3 +102,14 @@ type Keeper interface {
 	// becomes of the files, for as long as no other is committed.
 	Hold(generation int64) error
 }
+
+// NoChangeError is ErrNoChange of a source that asks to be left alone for a while,
+// since it is about to be followed by another.
+type NoChangeError struct{ RetryAfter time.Duration }
+
+func (e *NoChangeError) Error() string {
+	return fmt.Sprintf("%v; it asks to be left alone for %v", ErrNoChange, e.RetryAfter)
+}
+
+// Is reports whether target is ErrNoChange.
+func (e *NoChangeError) Is(target error) bool { return target == ErrNoChange }

@@ -115,8 +115,12 @@ type Result struct {
 	Resync bool
 	// Wrote reports whether rendered files changed.
 	Wrote bool
+	// Took is how long the pass was, without the wait for the server or for another
+	// pass before it; 0 for a poll.
+	Took time.Duration
 
-	mark string // the Sink's, when it was through with the files
+	alone time.Duration // for which the server asks to be left alone
+	mark  string        // the Sink's, when it was through with the files
 }
 
 // Syncer keeps one node in step. Its methods may be called concurrently, also

@@ -2,12 +2,9 @@ package e2e
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,20 +72,6 @@ func newPatient(t *testing.T) *patient {
 		mkdir -p /usr/libexec/pwb
 		ldconfig`, p.dir)
 	return p
-}
-
-// trusting is a client that knows a self-signed certificate.
-func trusting(t *testing.T, cert string) *http.Client {
-	t.Helper()
-	pem, err := os.ReadFile(cert)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(pem)
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	t.Cleanup(client.CloseIdleConnections)
-	return client
 }
 
 // at is a path in the rig's directory.

@@ -95,6 +95,7 @@ func TestLibrariesStayInTheirRooms(t *testing.T) {
 		"github.com/GehirnInc":          {"pwb/scimserver pwb/pam", "the server alone makes hashes, and pam alone verifies them"},
 		"github.com/go-crypt":           {"pwb/pam", "it alone verifies hashes that the server does not make"},
 		"github.com/klauspost":          {"pwb/scimserver", "the feed alone is compressed"},
+		"github.com/prometheus":         {"pwb/cmd/pwb-server/monitoring", "one room for each technology; the server knows a Meter"},
 		"github.com/google/renameio/v2": {"pwb/syncer", "altfiles has a writer of its own, which keeps more promises"},
 	} {
 		for _, p := range packages(t) {

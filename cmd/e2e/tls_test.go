@@ -10,10 +10,12 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -137,5 +139,71 @@ func TestConfigurationComesFromFileEnvironmentAndFlags(t *testing.T) {
 		t.Error("an unknown key is taken")
 	} else if !strings.Contains(err.Error(), "user-homedir") {
 		t.Errorf("the message does not name the key: %v", err)
+	}
+}
+
+// trusting is a client that trusts one authority, and makes a connection for each
+// request.
+func trusting(t *testing.T, cert string) *http.Client {
+	t.Helper()
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(read(t, cert))) {
+		t.Fatal("no certificate")
+	}
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool}}}
+}
+
+// TestARenewedCertificateIsTakenWithoutARestart: at SIGHUP at once, by itself
+// within seconds, and not before it and its key fit.
+func TestARenewedCertificateIsTakenWithoutARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cert, key := certificate(t, dir, "server")
+	r := newRig(t, "--tls-cert", cert, "--tls-key", key)
+	old := trusting(t, cert)
+	ready := func(client *http.Client) error {
+		res, err := client.Get(r.server.URL + "/readyz")
+		if err == nil {
+			res.Body.Close()
+		}
+		return err
+	}
+	if err := ready(old); err != nil {
+		t.Fatal(err)
+	}
+	newCert, newKey := certificate(t, dir, "new")
+	renewed := trusting(t, newCert)
+	if err := os.Rename(newCert, cert); err != nil {
+		t.Fatal(err)
+	}
+	hangup := func() {
+		if err := syscall.Kill(r.server.PID(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hangup()
+	for ctx := within(t); !strings.Contains(r.server.Log(), "the new certificate is not taken"); {
+		if ctx.Err() != nil {
+			t.Fatalf("nobody is told that the key does not fit:\n%s", r.server.Log())
+		}
+		time.Sleep(10 * time.Millisecond) // leave the processor to the server
+	}
+	if err := ready(old); err != nil {
+		t.Errorf("the certificate before does not serve on: %v", err)
+	}
+	if err := os.Rename(newKey, key); err != nil {
+		t.Fatal(err)
+	}
+	for ctx := within(t); ready(renewed) != nil; { // by itself
+		if ctx.Err() != nil {
+			t.Fatalf("the new certificate is not taken:\n%s", r.server.Log())
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err := ready(old); err == nil {
+		t.Error("the old certificate is served, too")
+	}
+	if log := r.server.Log(); strings.Count(log, "is not taken") != 1 || strings.Count(log, "took a new certificate") != 1 {
+		t.Errorf("the server says\n%s", log)
 	}
 }

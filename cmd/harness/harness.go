@@ -69,7 +69,22 @@ func StartServer(ctx context.Context, b Bin, dataDir, listen string, flags ...st
 	if !slices.Contains(flags, "--tls-cert") {
 		args, scheme = append(args, "--insecure-http"), "http://"
 	}
-	s := &Server{DataDir: dataDir, bin: b, cmd: b.Command(ctx, "pwb-server", args...), done: make(chan struct{})}
+	return b.start(b.Command(ctx, "pwb-server", args...), dataDir, scheme)
+}
+
+// StartServerOn starts a server that speaks plain HTTP on sockets that somebody
+// else holds, as systemd.socket(5) does.
+func StartServerOn(ctx context.Context, b Bin, dataDir string, sockets []*os.File, flags ...string) (*Server, error) {
+	args := []string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, filepath.Join(string(b), "pwb-server"),
+		"serve", "--insecure-http", "--data-dir", dataDir, "--log-format", "json"}
+	cmd := exec.CommandContext(ctx, "/bin/sh", append(args, flags...)...)
+	cmd.ExtraFiles = sockets
+	cmd.Env = append(os.Environ(), fmt.Sprintf("LISTEN_FDS=%d", len(sockets)))
+	return b.start(cmd, dataDir, "http://")
+}
+
+func (b Bin) start(cmd *exec.Cmd, dataDir, scheme string) (*Server, error) {
+	s := &Server{DataDir: dataDir, bin: b, cmd: cmd, done: make(chan struct{})}
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {

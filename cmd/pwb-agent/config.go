@@ -70,6 +70,9 @@ type config struct {
 	Busctl      string        `mapstructure:"busctl-program"`
 	NscdSocket  string        `mapstructure:"nscd-socket"`
 
+	MetricsFile   string `mapstructure:"metrics-file"`
+	MetricsListen string `mapstructure:"metrics-listen"`
+
 	LogLevel  string `mapstructure:"log-level"`
 	LogFormat string `mapstructure:"log-format"`
 
@@ -102,6 +105,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.Int("max-change-percent", 20, "a pass may remove, lock or renumber this `percentage` of the node's accounts")
 	f.Int64("accept-change", 0, "let the change at this `sequence number` pass the fuse, as its message says")
 	afterFlags(f)
+	watchFlags(f)
 	settings.LogFlags(f)
 }
 

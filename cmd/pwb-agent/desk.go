@@ -15,8 +15,15 @@ import (
 // the same.
 func (a *agent) open(m *manager) (s *syncer.Syncer, closeDesk func(), err error) {
 	var desk *answer.Desk
+	meter, err := a.meter()
+	if err != nil {
+		return nil, nil, err
+	}
 	a.how.Observe = func(e syncer.Event) {
 		m.observe(e)
+		if meter != nil {
+			meter.Heard(e)
+		}
 		// An event without either is of the mirror, before the server is asked.
 		if desk != nil && (e.Err != nil || e.Result.Reached) {
 			desk.Heard(e.Result.Reached, e.Result.Reached && e.Err == nil)
@@ -30,8 +37,9 @@ func (a *agent) open(m *manager) (s *syncer.Syncer, closeDesk func(), err error)
 	if s, err = a.syncer(); err != nil {
 		return nil, nil, err
 	}
+	hide := a.showMetrics(meter)
 	if a.cfg.RunDir == "" || a.cfg.Root != "" { // in an image nobody asks
-		return s, func() {}, nil
+		return s, hide, nil
 	}
 	desk, err = answer.Open(answer.Config{
 		Dir:     a.cfg.RunDir,
@@ -44,9 +52,9 @@ func (a *agent) open(m *manager) (s *syncer.Syncer, closeDesk func(), err error)
 	})
 	if err != nil {
 		a.log.Warn("the NSS module cannot ask this agent; the files are kept all the same", "error", err)
-		return s, func() {}, nil
+		return s, hide, nil
 	}
-	return s, desk.Close, nil
+	return s, func() { hide(); desk.Close() }, nil
 }
 
 // lookup opens what answers: the lookup index, or the files where there is none, or

@@ -31,6 +31,7 @@ Type=notify-reload, or notify where that is not known, and WatchdogSec= if you l
 	f := cmd.Flags()
 	addFlags(f)
 	f.String("run-dir", "/run/pwb", "`directory` of the socket on which the NSS module asks, and of the file that tells it how the agent stands; empty for neither")
+	f.String(metricsFlag, "", "`address` to show metrics on at /metrics, host:port, to everybody who reaches it; empty for none")
 	f.Duration("wait", 30*time.Second, "`time` that a request may wait at the server for a change")
 	f.Duration("min-backoff", 500*time.Millisecond, "least `time` before a failed request is repeated")
 	f.Duration("max-backoff", time.Minute, "most `time` before a failed request is repeated")
@@ -135,6 +136,9 @@ func (a *agent) successor(cmd *cobra.Command, asked bool) *agent {
 	next, err := assemble(cmd, false)
 	if err == nil {
 		_, err = next.syncer() // which checks more
+	}
+	if err == nil {
+		_, err = next.meter()
 	}
 	if err != nil {
 		a.log.Error("the configuration is not taken; the agent goes on with the one before", "error", err)

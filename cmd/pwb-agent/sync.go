@@ -112,9 +112,19 @@ func (a *agent) syncer() (*syncer.Syncer, error) {
 
 // once makes one pass.
 func (a *agent) once(ctx context.Context) error {
+	meter, err := a.meter()
+	if err != nil {
+		return err
+	}
+	if meter != nil {
+		a.how.Observe = meter.Heard
+	}
 	s, err := a.syncer()
 	if err != nil {
 		return err
+	}
+	if meter != nil {
+		defer meter.Flush() // what followed the pass
 	}
 	_, err = s.Once(ctx)
 	return err

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -105,6 +105,21 @@ var looks = []struct {
 		}
 		return found, builds(scimserver.Config{BaseURL: c.BaseURL})
 	}},
+	{"trusted-proxies", func(_ context.Context, c config) (string, error) {
+		all, err := scimserver.ParseProxies(c.TrustedProxies)
+		found := "none, so that no header says who asks"
+		if len(all) > 0 {
+			found = plural(len(all), "network", "networks") + ", by " + c.ForwardedHeader
+		}
+		return found, errors.Join(err, builds(scimserver.Config{ForwardedHeader: c.ForwardedHeader}))
+	}},
+	{"metrics-listen", func(_ context.Context, c config) (string, error) {
+		if c.MetricsListen == "" {
+			return "none", nil
+		}
+		_, _, err := metricsAddress(c.MetricsListen)
+		return c.MetricsListen, err
+	}},
 	{"limits", func(_ context.Context, c config) (string, error) {
 		err := errors.Join(
 			builds(scimserver.Config{HashRounds: c.HashRounds}),
@@ -188,17 +203,14 @@ func builds(cfg scimserver.Config) error {
 }
 
 func lookAtCertificate(_ context.Context, c config) (string, error) {
-	t, err := transport(c)
+	certs, err := transport(c, slog.New(slog.DiscardHandler))
 	switch {
 	case err != nil:
 		return "", err
-	case t == nil:
+	case certs == nil:
 		return "none: plain HTTP on " + c.Listen, nil
 	}
-	leaf, err := x509.ParseCertificate(t.Certificates[0].Certificate[0])
-	if err != nil {
-		return "", fmt.Errorf("tls-cert %s: %w", c.TLSCert, err)
-	}
+	leaf := certs.leaf()
 	switch now := time.Now(); {
 	case now.After(leaf.NotAfter):
 		return "", fmt.Errorf("tls-cert %s expired on %s: renew it", c.TLSCert, timeText(&leaf.NotAfter))

@@ -120,7 +120,7 @@ func (j *job) withStore(ctx context.Context, n need, fn func() error) (err error
 	if made {
 		fmt.Fprintf(j.out.note, "pwb-server: made a new store in %s; the server must be given the same --data-dir\n", j.cfg.DataDir)
 	}
-	server, err := j.cfg.handler(ctx, j.store, j.log(), n == needIDs, nil)
+	server, err := j.cfg.handler(ctx, j.store, j.log(), n == needIDs)
 	if err != nil {
 		return err
 	}

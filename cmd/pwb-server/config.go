@@ -15,7 +15,6 @@ import (
 	"pwb/roster"
 	"pwb/scimserver"
 	"pwb/scimserver/ledger"
-	"pwb/scimserver/signin"
 )
 
 // config holds every key of server.yaml; addKeys documents them.
@@ -26,6 +25,14 @@ type config struct {
 	TLSKey       string `mapstructure:"tls-key"`
 	InsecureHTTP bool   `mapstructure:"insecure-http"`
 	BaseURL      string `mapstructure:"base-url"`
+
+	TrustedProxies  []string      `mapstructure:"trusted-proxies"`
+	ForwardedHeader string        `mapstructure:"forwarded-header"`
+	MetricsListen   string        `mapstructure:"metrics-listen"`
+	MetricsNodes    int           `mapstructure:"metrics-nodes"`
+	SlowRequest     time.Duration `mapstructure:"slow-request"`
+	MinFreeBytes    uint64        `mapstructure:"min-free-bytes"`
+	CheckStore      bool          `mapstructure:"check-store"`
 
 	StartUID      uint32   `mapstructure:"user-provisioning-start-uid"`
 	EndUID        uint32   `mapstructure:"user-provisioning-end-uid"`
@@ -87,6 +94,13 @@ func addKeys(f *pflag.FlagSet) {
 	f.String("tls-key", "", "PEM `file` with the certificate's private key, which not everybody may read")
 	f.Bool("insecure-http", false, "speak plain HTTP; allowed on a loopback address only")
 	f.String("base-url", "", "`URL` under which clients reach the server, for links in answers (default: what the request names)")
+	f.StringSlice("trusted-proxies", nil, "`addresses` and networks, such as 10.0.0.0/8, of reverse proxies; only these are believed who asks them, and whether by TLS")
+	f.String("forwarded-header", scimserver.XForwardedFor, "`header` in which trusted-proxies say for whom they ask: X-Forwarded-For (with X-Forwarded-Proto) or Forwarded; they must set it themselves")
+	f.String("metrics-listen", "", "`address` to show metrics on at /metrics, to everybody who reaches it: host:port on a loopback or management address, or unix:/path; empty: none. A token of scope operator reads /metrics on the main address, too")
+	f.Int("metrics-nodes", 1000, "most `nodes` with metrics of their own, those in trouble first; 0: sums only")
+	f.Duration("slow-request", time.Second, "`time` from which on a request is logged as slow, with what it spent the time on; 0: never")
+	f.Bool("check-store", true, "look at the start whether the store is whole, which takes some seconds for a million users, and do not serve one that is damaged")
+	f.Uint64("min-free-bytes", 64<<20, "free `bytes` in data-dir below which the server says that it is not ready")
 	f.Uint32("user-provisioning-start-uid", roster.MinID, "least `uid` to give, which is the gid of a private group too; 1000 or more")
 	f.Uint32("user-provisioning-end-uid", 1<<31-1, "greatest `uid` to give")
 	f.Uint32("group-provisioning-start-gid", 0, "least `gid` to give to groups; 0: users and groups share one sequence")
@@ -120,9 +134,8 @@ func addKeys(f *pflag.FlagSet) {
 
 // handler makes the server that the configuration describes, on a store. Only
 // who gives names or numbers needs to know what the host has: without givesIDs
-// it is not asked, which could take its time or fail. openID, which may be nil,
-// verifies ID tokens.
-func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.Logger, givesIDs bool, openID *signin.Provider) (*scimserver.Server, error) {
+// it is not asked, which could take its time or fail.
+func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.Logger, givesIDs bool, changes ...func(*scimserver.Config)) (*scimserver.Server, error) {
 	excluded, err := parseRanges(c.ExcludedIDs)
 	if err != nil {
 		return nil, fmt.Errorf("provisioning-excluded-ids: %w", err)
@@ -142,11 +155,11 @@ func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.L
 			return nil, err
 		}
 	}
-	var idTokens scimserver.IDTokens
-	if openID != nil {
-		idTokens = openID
+	proxies, err := scimserver.ParseProxies(c.TrustedProxies)
+	if err != nil {
+		return nil, fmt.Errorf("trusted-proxies: %w", err)
 	}
-	return scimserver.New(scimserver.Config{
+	full := scimserver.Config{
 		Store:   store,
 		Log:     log,
 		BaseURL: c.BaseURL,
@@ -179,9 +192,16 @@ func (c config) handler(ctx context.Context, store scimserver.Store, log *slog.L
 		Registers:        c.Register,
 		Match:            scimserver.Match(c.OpenIDMatch),
 		RegisterWait:     c.OpenIDWait,
-		IDTokens:         idTokens,
 		Fuse:             scimserver.FuseConfig{Window: c.FuseWindow, Count: c.FuseCount, Percent: c.FusePercent},
-	})
+
+		TrustedProxies:  proxies,
+		ForwardedHeader: c.ForwardedHeader,
+		SlowRequest:     c.SlowRequest,
+	}
+	for _, change := range changes {
+		change(&full)
+	}
+	return scimserver.New(full)
 }
 
 const (

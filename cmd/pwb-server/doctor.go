@@ -144,7 +144,7 @@ func (d *serverDoctor) open(ctx context.Context) (closeStore func() error) {
 	if d.unopened = err; err != nil {
 		return nothing
 	}
-	server, err := d.cfg.handler(ctx, store, nil, false, nil)
+	server, err := d.cfg.handler(ctx, store, nil, false)
 	if err != nil {
 		d.unopened = errMisconfigured // config tells which key
 		return store.Close

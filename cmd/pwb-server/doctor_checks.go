@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -120,7 +121,7 @@ func (d *serverDoctor) transport(_ context.Context, r *doctor.Report) {
 	if d.cfg.TLSKey != "" && !guarded(r, d.cfg.TLSKey, 0o007, why+": who can read the key can be this server") {
 		return
 	}
-	t, err := transport(d.cfg)
+	t, err := transport(d.cfg, slog.New(slog.DiscardHandler))
 	switch {
 	case err != nil:
 		r.Fail(doctor.Problem{What: oneLine(err), Why: why, Advice: "correct listen, tls-cert, tls-key or insecure-http in " + d.file})

@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	serve := serveCommand()
 	root.AddCommand(serve, userCommand(), groupCommand(), idsCommand(), importCommand(), exportCommand(),
-		backupCommand(), restoreCommand(), auditCommand(), tokenCommand(), nodeCommand(), revokeCommand(), fuseCommand(), configCommand(), doctorCommand(), settings.Command(serve))
+		backupCommand(), restoreCommand(), auditCommand(), tokenCommand(), nodeCommand(), revokeCommand(), fuseCommand(), statusCommand(), configCommand(), doctorCommand(), settings.Command(serve))
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetArgs(args)
 	root.SetOut(stdout)

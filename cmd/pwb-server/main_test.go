@@ -191,7 +191,7 @@ var scrubbed = regexp.MustCompile(strings.Join([]string{
 	`(?P<TIME>\b2[0-9]{3}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?Z?)?)?\b)`,
 	`(?P<TOKENID>"id":(?:\[(?:null,)?)?"[A-Za-z0-9+/]{8}"(?:,null)?\]?)`,
 	`(?P<RANDOM>\.backup\.[0-9]+)`,
-	`(?P<BYTES>[0-9]+ bytes|"bytes":[0-9]+)`,
+	`(?P<BYTES>[0-9]+ bytes|"(?:bytes|free)":[0-9]+)`,
 }, "|"))
 
 // scrub replaces what is new in every run: ids are numbered as they appear.

@@ -2,18 +2,21 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
+	"pwb/cmd/pwb-server/monitoring"
 	"pwb/cmd/settings"
+	"pwb/scimserver"
 	"pwb/scimserver/signin"
 	"pwb/scimserver/sqlite"
 )
@@ -44,11 +47,12 @@ func serveCommand() *cobra.Command {
 
 // serve runs the server until ctx ends.
 func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
-	tlsConfig, err := transport(cfg)
+	certs, err := transport(cfg, log)
 	if err != nil {
 		return err
 	}
-	store, err := sqlite.Open(ctx, cfg.DataDir)
+	metrics := monitoring.New(version)
+	store, err := openStore(ctx, cfg, metrics)
 	if err != nil {
 		return err
 	}
@@ -57,7 +61,12 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	handler, err := cfg.handler(ctx, store, log, true, openID)
+	handler, err := cfg.handler(ctx, store, log, true, func(c *scimserver.Config) {
+		c.Meter, c.Metrics, c.Ready = metrics, metrics.Handler(), cfg.room
+		if openID != nil {
+			c.IDTokens = openID
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -72,7 +81,18 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	if err := handler.TendOnce(ctx); err != nil {
 		return err // what is due, and files that cannot be read, at once
 	}
-	if err := firstStart(ctx, handler.Operator("server"), cfg, log); err != nil {
+	operator := handler.Operator("server")
+	if err := firstStart(ctx, operator, cfg, log); err != nil {
+		return err
+	}
+	err = metrics.Watch(ctx, monitoring.Source{
+		Figures:        operator.Figures,
+		Size:           func() (sqlite.Size, error) { return sqlite.SizeOf(cfg.DataDir) },
+		CertificateEnd: certs.expires,
+		MaxNodes:       cfg.MetricsNodes,
+		Log:            log,
+	})
+	if err != nil {
 		return err
 	}
 	tended := make(chan struct{})
@@ -86,34 +106,58 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		<-tended
 		err = errors.Join(err, handler.TendOnce(context.WithoutCancel(ctx))) // the last uses of tokens
 	}()
+	open := newConnections()
 	srv := &http.Server{
 		Handler:           handler,
-		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
+		ConnState:         open.changed,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	srv.RegisterOnShutdown(handler.Drain)
-	l, err := net.Listen("tcp", cfg.Listen)
-	if err != nil {
-		return fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+	if certs != nil {
+		srv.TLSConfig = certs.config()
 	}
-	failed := make(chan error, 1)
-	go func() {
-		if tlsConfig == nil {
-			failed <- srv.Serve(l)
-		} else {
-			failed <- srv.ServeTLS(l, "", "")
+	srv.RegisterOnShutdown(handler.Drain)
+	sockets, err := openSockets(cfg, certs != nil)
+	if err != nil {
+		return err
+	}
+	defer sockets.close()
+	defer serveMetrics(ctx, sockets.metrics, metrics.Handler(), log)()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	failed := make(chan error, len(sockets.main))
+	for _, l := range sockets.main {
+		go func() {
+			if certs == nil {
+				failed <- srv.Serve(l)
+			} else {
+				failed <- srv.ServeTLS(l, "", "")
+			}
+		}()
+		log.Info("serving", "address", l.Addr().String(), "tls", certs != nil, "data-dir", cfg.DataDir, "version", version)
+	}
+	notify(log, daemon.SdNotifyReady)
+	for serving := true; serving; {
+		select {
+		case err := <-failed:
+			return fmt.Errorf("serve: %w", err)
+		case <-hangup:
+			if certs != nil {
+				certs.reload()
+			}
+		case <-ctx.Done():
+			serving = false
 		}
-	}()
-	log.Info("serving", "address", l.Addr().String(), "tls", tlsConfig != nil, "data-dir", cfg.DataDir, "version", version)
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve on %s: %w", cfg.Listen, err)
-	case <-ctx.Done():
 	}
 	log.Info("stopping")
+	notify(log, daemon.SdNotifyStopping)
+	handler.Leave()
+	sockets.leave() // who comes now waits for the next server, if somebody else holds the sockets
+	handler.Drain()
+	open.leave()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 	defer cancel()
 	if err := srv.Shutdown(stop); err != nil {
@@ -122,30 +166,29 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 	return nil
 }
 
-// transport says how to speak: TLS, or nil for plain HTTP where that is allowed.
-func transport(cfg config) (*tls.Config, error) {
-	given := cfg.TLSCert != "" || cfg.TLSKey != ""
-	switch {
-	case given && cfg.InsecureHTTP:
-		return nil, errors.New("insecure-http and tls-cert exclude each other: leave one out")
-	case given:
-		if info, err := os.Stat(cfg.TLSKey); err == nil && info.Mode()&0o007 != 0 {
-			return nil, fmt.Errorf("tls-key %s has mode %#o, so that everybody can read it: chmod 0600 it", cfg.TLSKey, info.Mode().Perm())
+// openStore opens the store after a look whether it is whole: what is damaged is
+// not written to.
+func openStore(ctx context.Context, cfg config, metrics *monitoring.Metrics) (*sqlite.Store, error) {
+	if cfg.CheckStore {
+		if err := sqlite.Check(ctx, cfg.DataDir); err != nil {
+			return nil, fmt.Errorf("%w: put the last good backup back, with pwb-server restore into a new data-dir, and keep this one", err)
 		}
-		cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("tls-cert %s with tls-key %s: %w", cfg.TLSCert, cfg.TLSKey, err)
-		}
-		return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
-	case !cfg.InsecureHTTP:
-		return nil, errors.New("no certificate: give tls-cert and tls-key, or, on a loopback address, insecure-http")
 	}
-	host, _, err := net.SplitHostPort(cfg.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen %q is not host:port: %w", cfg.Listen, err)
+	return sqlite.Open(ctx, cfg.DataDir, sqlite.Observed(metrics.Committed, metrics.Announced))
+}
+
+// room says when the store's file system is nearly full.
+func (c config) room() error {
+	size, err := sqlite.SizeOf(c.DataDir)
+	if err == nil && size.Free < c.MinFreeBytes {
+		err = fmt.Errorf("%s has %d bytes free, which is below min-free-bytes, %d: make room there; changes are refused when it is full, and nothing is lost", c.DataDir, size.Free, c.MinFreeBytes)
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("insecure-http on %s would show tokens and hashes to the network: listen on 127.0.0.1, or give tls-cert and tls-key", cfg.Listen)
+	return err
+}
+
+// notify tells the service manager, where there is one: sd_notify(3).
+func notify(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("the service manager cannot be told how it goes", "error", err)
 	}
-	return nil, nil
 }

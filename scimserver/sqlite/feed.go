@@ -107,6 +107,12 @@ func (v *view) Changes(after roster.Position, yield func(roster.Change) error) e
 	return nil
 }
 
+// Accounts reads the keys of a range, in which nothing but accounts is.
+func (v *view) Accounts() (n int, err error) {
+	err = v.c.row(`SELECT count(*) FROM roster WHERE key >= 'a/' AND key < 'a0' AND line IS NOT NULL`, nil, &n)
+	return n, err
+}
+
 func (v *view) Snapshot(yield func(roster.Change) error) error {
 	return v.c.each(`SELECT key, line FROM roster WHERE line IS NOT NULL ORDER BY key`, nil, func(rows *sql.Rows) error {
 		var c roster.Change

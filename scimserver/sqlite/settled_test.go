@@ -112,7 +112,7 @@ func checkWhole(t testing.TB, dir string) {
 	defer db.Close()
 	var beyond int
 	if err := errors.Join(
-		checkIntegrity(context.Background(), db), checkDigest(context.Background(), db),
+		checkIntegrity(context.Background(), db, "integrity_check"), checkDigest(context.Background(), db),
 		db.QueryRow("SELECT count(*) FROM roster, meta WHERE roster.seq > meta.seq").Scan(&beyond),
 	); err != nil || beyond > 0 {
 		t.Errorf("%d rows beyond the position, %v", beyond, err)

@@ -42,6 +42,10 @@ type Store struct {
 	closeOnce sync.Once
 	closeErr  error
 
+	// committed and announced hear of commits.
+	committed func(Commit)
+	announced func(seq int64)
+
 	mu    sync.Mutex
 	moved chan struct{}
 	seq   int64 // announced last
@@ -52,7 +56,7 @@ var _ scimserver.Store = (*Store)(nil)
 // Open opens the store in dir, which it makes with mode 0700 when it is not
 // there. It refuses a directory that others may read, since the store holds
 // password hashes.
-func Open(ctx context.Context, dir string) (_ *Store, err error) {
+func Open(ctx context.Context, dir string, options ...Option) (_ *Store, err error) {
 	path := filepath.Join(dir, FileName)
 	if err := prepareFile(dir, path); err != nil {
 		return nil, err
@@ -66,6 +70,9 @@ func Open(ctx context.Context, dir string) (_ *Store, err error) {
 		jobs:  make(chan *job, maxBatch),
 		quit:  make(chan struct{}),
 		moved: make(chan struct{}),
+	}
+	for _, option := range options {
+		option(s)
 	}
 	if s.write, err = sql.Open("sqlite", dsn(path, false)); err != nil {
 		return nil, err
@@ -232,13 +239,17 @@ func (s *Store) Moved() <-chan struct{} {
 
 func (s *Store) announce(seq int64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if seq <= s.seq {
+		s.mu.Unlock()
 		return
+	}
+	if s.announced != nil {
+		s.announced(seq) // before anybody follows it
 	}
 	s.seq = seq
 	close(s.moved)
 	s.moved = make(chan struct{})
+	s.mu.Unlock()
 }
 
 // watchOthers announces what other processes commit.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"pwb/roster"
 	"pwb/scimserver"
@@ -82,6 +83,7 @@ func (s *Store) writer(c *conn) {
 // commit runs the batch in one transaction and answers each of its jobs.
 func (s *Store) commit(c *conn, batch []*job) {
 	answers := make([]error, len(batch))
+	began := time.Now()
 	seq, err := s.transact(c, batch, answers)
 	if err != nil {
 		// Nobody's change is there, so nobody is told that it is.
@@ -94,6 +96,9 @@ func (s *Store) commit(c *conn, batch []*job) {
 		}
 	} else {
 		s.announce(seq)
+	}
+	if s.committed != nil {
+		s.committed(Commit{Updates: len(batch), Took: time.Since(began), Err: err})
 	}
 	for i, j := range batch {
 		j.done <- answers[i]

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -161,6 +162,18 @@ func readState(v scimserver.View) (state, error) {
 		st.rows[c.Key] = string(c.Line)
 		return nil
 	})
+	if err == nil {
+		accounts := 0
+		for key := range st.rows {
+			if strings.HasPrefix(key, "a/") {
+				accounts++
+			}
+		}
+		var counted int
+		if counted, err = v.Accounts(); err == nil && counted != accounts {
+			err = fmt.Errorf("%d accounts are counted, and %d are there", counted, accounts)
+		}
+	}
 	if err == nil && sum != at.Sum {
 		err = fmt.Errorf("the rows have the digest %v, the position at seq %d says %v", sum, at.Seq, at.Sum)
 	}
