@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -32,6 +33,63 @@ func TestDocsReferenceIsWhatTheCodeSays(t *testing.T) {
 	r := newRig(t)
 	holds(t, "docs/reference/scim.md", "schemas", schemaTables(t, r))
 	holds(t, "docs/reference/scim.md", "service provider", providerTable(t, r))
+	holds(t, "docs/reference/metrics.md", "metrics of pwb-server", metricTable(t, serverMetrics(t, r), "pwb_server_"))
+	file := filepath.Join(r.dir, "pwb.prom")
+	r.sync(t, 0, "--metrics-file", file)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds(t, "docs/reference/metrics.md", "metrics of pwb-agent", metricTable(t, string(text), "pwb_agent_"))
+}
+
+// serverMetrics is what a server shows to a token of scope operator, when a node has
+// been there.
+func serverMetrics(t *testing.T, r *rig) string {
+	t.Helper()
+	if _, err := r.scim.Create(t.Context(), "/Users", user("ada")); err != nil {
+		t.Fatal(err)
+	}
+	r.sync(t, 0)
+	token, err := r.server.Token(t.Context(), "watcher", "operator")
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(within(t), http.MethodGet, r.server.URL+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := r.scim.Client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("/metrics answered %d: %v", res.StatusCode, err)
+	}
+	return string(data)
+}
+
+// metricTable has the metrics of a scrape whose names begin with the prefix, in order.
+func metricTable(t *testing.T, text, prefix string) string {
+	t.Helper()
+	kinds := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`).FindAllStringSubmatch(text, -1) {
+		kinds[m[1]] = m[2]
+	}
+	var rows []string
+	for _, m := range regexp.MustCompile(`(?m)^# HELP (\S+) (.*)$`).FindAllStringSubmatch(text, -1) {
+		if strings.HasPrefix(m[1], prefix) {
+			rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |\n", m[1], kinds[m[1]], strings.ReplaceAll(m[2], "|", `\|`)))
+		}
+	}
+	if len(rows) < 5 {
+		t.Fatalf("there are %d metrics that begin with %s in\n%s", len(rows), prefix, text)
+	}
+	slices.Sort(rows)
+	return "| metric | type | tells |\n|---|---|---|\n" + strings.Join(rows, "")
 }
 
 // holds fails when the section of a page is not want, or writes it with -update.
