@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 	}
 	run := runCommand()
-	root.AddCommand(syncCommand(), planCommand(), explainCommand(), statusCommand(), rollbackCommand(), run, settings.KeysCommand(run))
+	root.AddCommand(syncCommand(), planCommand(), explainCommand(), statusCommand(), rollbackCommand(), run, settings.KeysCommand(run), settings.PagesCommand(run, manual))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

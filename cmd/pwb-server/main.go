@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	serve := serveCommand()
 	root.AddCommand(serve, userCommand(), groupCommand(), idsCommand(), importCommand(), exportCommand(),
-		backupCommand(), restoreCommand(), auditCommand(), tokenCommand(), nodeCommand(), revokeCommand(), fuseCommand(), configCommand(), settings.KeysCommand(serve))
+		backupCommand(), restoreCommand(), auditCommand(), tokenCommand(), nodeCommand(), revokeCommand(), fuseCommand(), configCommand(), settings.KeysCommand(serve), settings.PagesCommand(serve, manual))
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetArgs(args)
 	root.SetOut(stdout)
