@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"pwb/cmd/settings"
@@ -95,12 +96,14 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) (err error) {
 		}
 	}()
 	log.Info("serving", "address", l.Addr().String(), "tls", tlsConfig != nil, "data-dir", cfg.DataDir, "version", version)
+	tellManager(log, daemon.SdNotifyReady)
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve on %s: %w", cfg.Listen, err)
 	case <-ctx.Done():
 	}
 	log.Info("stopping")
+	tellManager(log, daemon.SdNotifyStopping)
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 	defer cancel()
 	if err := srv.Shutdown(stop); err != nil {
