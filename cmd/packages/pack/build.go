@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// build compiles everything, and writes what the programs say of themselves.
+// build compiles the programs, and writes what they say of themselves.
 func (o *options) build(ctx context.Context) (server, agent contents, err error) {
 	server = contents{options: o, Name: "pwb-server"}
 	agent = contents{options: o, Name: "pwb-agent"}
@@ -43,7 +43,7 @@ func (o *options) build(ctx context.Context) (server, agent contents, err error)
 			return server, agent, err
 		}
 	}
-	return server, agent, o.buildModule(ctx)
+	return server, agent, nil
 }
 
 // compile builds a program of Go into a directory of the stage. Without cgo it runs
@@ -62,13 +62,11 @@ func (o *options) compiler() string {
 	return o.Multiarch() + "-gcc"
 }
 
-// buildModule builds the NSS module where there is a compiler for it, and finds out
-// which glibc it needs.
+// buildModule builds the NSS module, and finds out which glibc it needs.
 func (o *options) buildModule(ctx context.Context) error {
 	if _, err := exec.LookPath(o.compiler()); err != nil {
-		return nil
+		return fmt.Errorf("the NSS module needs a C compiler for %s (Debian: apt-get install gcc-%s libc6-dev-%s-cross): %w", o.Arch, strings.ReplaceAll(o.Multiarch(), "_", "-"), o.Arch, err)
 	}
-	o.module = true
 	dir := filepath.Join(o.stage, "module")
 	env := []string{"CGO_ENABLED=1", "GOOS=linux", "GOARCH=" + o.Arch, "CC=" + o.compiler(), "GOFLAGS=-buildvcs=false"}
 	if err := o.command(ctx, env, "make", "--no-print-directory", "module", "OUT="+dir, "NSS_FLAGS=-buildid= -B none"); err != nil {

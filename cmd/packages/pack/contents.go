@@ -117,7 +117,7 @@ func (o *options) pack(ctx context.Context, c contents, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	for _, packager := range []string{"deb", "rpm"} {
+	for _, packager := range strings.Split(c.formats, ",") {
 		// nfpm finds sources from where it runs, and go run its module anywhere.
 		line := fmt.Sprintf("cd %s && exec %s package --config %s --packager %s --target %s", quote(o.stage), o.nfpm, quote(config), packager, quote(o.out))
 		if err := o.command(ctx, []string{fmt.Sprintf("SOURCE_DATE_EPOCH=%d", at.Unix()), "GOFLAGS=-mod=mod"}, "sh", "-c", line); err != nil {

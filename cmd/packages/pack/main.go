@@ -27,6 +27,7 @@ func main() {
 	flag.StringVar(&o.Arch, "arch", runtime.GOARCH, "`architecture` that the packages are for: amd64 or arm64")
 	flag.StringVar(&o.Maintainer, "maintainer", "pwb maintainers <root@localhost>", "`who` answers for the packages: a name and an address")
 	flag.StringVar(&o.out, "out", filepath.Join("bin", "packages"), "`directory` that the packages are written into")
+	flag.StringVar(&o.formats, "formats", "deb,rpm", "`forms` of the packages")
 	flag.StringVar(&o.nfpm, "nfpm", "go run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.44.0", "`command` that runs nfpm")
 	flag.Parse()
 	if err := o.run(ctx); err != nil {
@@ -43,9 +44,9 @@ type options struct {
 	Glibc                     string // least version that the module needs
 
 	out, nfpm string
+	formats   string // deb, rpm
 	root      string // of the module
 	stage     string // where the parts of the packages lie
-	module    bool   // whether there is a compiler for the NSS module
 }
 
 // triplet is how Debian calls an architecture, in directories of libraries and in
@@ -93,8 +94,8 @@ func (o *options) run(ctx context.Context) (err error) {
 	if err := o.pack(ctx, server, at); err != nil {
 		return err
 	}
-	if !o.module {
-		return fmt.Errorf("pwb-agent is not packed: the NSS module needs %s (Debian: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross)", o.compiler())
+	if err := o.buildModule(ctx); err != nil {
+		return fmt.Errorf("pwb-agent is not packed: %w", err)
 	}
 	return o.pack(ctx, agent, at)
 }
