@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -70,12 +71,13 @@ mount -t tmpfs tmpfs tmp
 mount -t tmpfs -o mode=755 tmpfs dev
 for d in null zero full random urandom tty; do : > dev/$d; mount --bind /dev/$d dev/$d; done
 mkdir dev/pts dev/shm run/test
-mount -t devpts devpts dev/pts
+mount -t devpts -o newinstance,ptmxmode=666,mode=620 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
 mount -t tmpfs tmpfs dev/shm
 mount --bind "$2/notify" run/test
 pivot_root . mnt
 umount -l /mnt
-exec env -i container=pwb NOTIFY_SOCKET=/run/test/socket PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=null --show-status=false
+exec env -i container=pwb NOTIFY_SOCKET=/run/test/socket PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=journal --show-status=false
 `
 
 // machine is a Debian that runs systemd.
@@ -110,8 +112,14 @@ func start(t *testing.T) *machine {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait(); told.Close() }()
+	m := &machine{}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // and with it, by --kill-child, the machine
+		// The first process takes all others with it, and then unshare ends.
+		if pid, err := strconv.Atoi(m.pid); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		} else {
+			_ = cmd.Process.Kill()
+		}
 		<-ended
 	})
 	if err := told.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
@@ -130,7 +138,7 @@ func start(t *testing.T) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{pid: strings.Fields(string(children))[0]}
+	m.pid = strings.Fields(string(children))[0]
 	m.root = filepath.Join("/proc", m.pid, "root")
 	return m
 }
