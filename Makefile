@@ -2,7 +2,8 @@
 # tests use are installed; otherwise what is left out is said.
 
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-PACKAGES    = libnss-extrausers libnss-cache nscd strace curl valgrind openssh-server openssh-client sudo cron python3
+PACKAGES    = libnss-extrausers libnss-cache nscd strace curl valgrind openssh-server openssh-client sudo cron python3 \
+              debootstrap rpm systemd man-db checkpolicy selinux-policy-dev
 NFPM        = go run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.44.0
 VERSION    ?= dev
 ARCH       ?= $(shell go env GOARCH)
