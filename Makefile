@@ -13,6 +13,11 @@ OUT        ?= bin
 # the Go runtime (cmd/libnss_pwb/DESIGN.md). All calls are bound when it is loaded.
 NSS       = $(CURDIR)/cmd/libnss_pwb
 NSS_LINK  = -Wl,-soname,libnss_pwb.so.2,-z,now,-z,relro,--version-script=$(NSS)/exports.map,-T,$(NSS)/asleep.ld
+# On arm64 gcc's outlined atomics would add a constructor of libgcc to the module, and
+# the link would be refused.
+ifeq ($(shell go env GOARCH),arm64)
+export CGO_CFLAGS = -O2 -g -mno-outline-atomics
+endif
 
 .PHONY: build module demo packages run test lint setup bench bench-million fuzz clean
 
@@ -21,11 +26,7 @@ NSS_LINK  = -Wl,-soname,libnss_pwb.so.2,-z,now,-z,relro,--version-script=$(NSS)/
 build: module
 	go build -trimpath -tags netgo -ldflags "-X main.version=$(VERSION)" -o $(OUT)/ ./cmd/pwb-server ./cmd/pwb-agent ./cmd/pwb-demo
 
-# The NSS module, and the program that asks the server for it. On arm64 gcc's outlined
-# atomics would add a constructor of libgcc to it, and the link would be refused.
-ifeq ($(shell go env GOARCH),arm64)
-module: export CGO_CFLAGS = -O2 -g -mno-outline-atomics
-endif
+# The NSS module, and the program that asks the server for it.
 module:
 	go build -trimpath -ldflags "-s -w $(NSS_FLAGS) -extldflags '$(NSS_LINK)'" -buildmode=c-shared -o $(OUT)/libnss_pwb.so.2 ./cmd/libnss_pwb
 	go build -trimpath -tags netgo -o $(OUT)/nss-live ./cmd/libnss_pwb/live

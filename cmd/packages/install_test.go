@@ -100,7 +100,7 @@ END
 		chmod 755 /etc/pwb/hooks.d/50-processes
 		pwb-server user lock ada
 		while systemctl -q is-active job; do sleep 0.1; done
-		pwb-agent status; pwb-server user unlock ada`)
+		pwb-server user unlock ada`)
 	if out, found := m.try(t, `ls /etc/written /home/written`); found {
 		t.Errorf("a hook wrote %s", out)
 	}
@@ -121,13 +121,13 @@ END
 	}) {
 		t.Errorf("not everything was restarted: %q became %q", pids, now)
 	}
-	has(t, "what is there after the upgrade", m.sh(t, `pwb-agent --version; tail -1 /etc/pwb/agent.yaml; curl -sf http://127.0.0.1:8443/readyz; getent passwd ada; pwb-agent status; `+login),
+	has(t, "what is there after the upgrade", m.sh(t, `pwb-agent --version; tail -1 /etc/pwb/agent.yaml; curl -sf http://127.0.0.1:8443/readyz; getent passwd ada; pwb-agent sync; pwb-agent status; `+login),
 		"version 1.1.0", "server: http://127.0.0.1:8443", "ready", "ada:x:1000:1000:")
 
 	out = m.sh(t, `rm /etc/pwb/hooks.d/50-processes; dpkg -r pwb-agent`)
 	has(t, "the removal of the agent", out, "who leaves is not locked out")
 	has(t, "what is there without the agent", m.sh(t, `getent passwd ada; ls /etc/pwb/agent.yaml /var/lib/pwb/manifest.json; `+login), "ada:x:1000:1000:")
-	m.sh(t, `dpkg -i /root/pwb-agent_1.1.0_*.deb; systemctl start pwb-agent; pwb-agent status`)
+	m.sh(t, `dpkg -i /root/pwb-agent_1.1.0_*.deb; systemctl start pwb-agent; pwb-agent sync; pwb-agent status`)
 	out = m.sh(t, `dpkg -P pwb-agent; dpkg -r pwb-server; dpkg -P pwb-server`)
 	has(t, "the purge", out, "/var/lib/pwb-server stays")
 	if out, found := m.try(t, `getent passwd ada`); found {

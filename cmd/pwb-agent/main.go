@@ -50,10 +50,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 	}
 	run := runCommand()
-	root.AddCommand(syncCommand(), planCommand(), explainCommand(), statusCommand(), rollbackCommand(), run, settings.KeysCommand(run), settings.PagesCommand(run, manual))
+	root.AddCommand(syncCommand(), planCommand(), explainCommand(), statusCommand(), rollbackCommand(), run, settings.KeysCommand(run))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	root.AddCommand(settings.PagesCommand(run, manual))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitCurrent

@@ -37,11 +37,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	serve := serveCommand()
 	root.AddCommand(serve, userCommand(), groupCommand(), idsCommand(), importCommand(), exportCommand(),
-		backupCommand(), restoreCommand(), auditCommand(), tokenCommand(), nodeCommand(), revokeCommand(), fuseCommand(), configCommand(), settings.KeysCommand(serve), settings.PagesCommand(serve, manual))
+		backupCommand(), restoreCommand(), auditCommand(), tokenCommand(), nodeCommand(), revokeCommand(), fuseCommand(), configCommand(), settings.KeysCommand(serve))
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	root.AddCommand(settings.PagesCommand(serve, manual))
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(stderr, "pwb-server: %s\n", oneLine(err))
 		return 1
