@@ -13,10 +13,10 @@ remove | 0)
 	rm -rf /run/pwb
 	if [ -e "$state/manifest.json" ]; then
 		cat <<-END
-		The rendered passwd, group and shadow files stay, so that whoever is in them can still
-		log in, but nobody keeps them current any more: who leaves is not locked out. To
-		remove them, purge this package, or delete them (manifest.json names their directory)
-		together with $state.
+		The rendered passwd, group and shadow files stay. Where nsswitch.conf names their source
+		(setup's lines were taken back), whoever is in them can still log in, but nobody keeps
+		them current any more: who leaves is not locked out. To remove them, purge this
+		package, or delete them (manifest.json names their directory) together with $state.
 		END
 	fi
 	;;
