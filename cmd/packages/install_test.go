@@ -111,8 +111,13 @@ END
 	has(t, "getent after the timer's service", m.sh(t, `getent -s extrausers passwd bob`), "bob:x:1001:")
 	m.analyze(t)
 
+	// With the socket unit, an upgrade turns nobody away.
+	m.sh(t, `systemctl stop pwb-server; systemctl enable --now pwb-server.socket; systemctl start pwb-server
+		systemd-run -q --unit=asks sh -c 'n=0; while [ ! -e /run/enough ]; do curl -sf -o /dev/null http://127.0.0.1:8443/readyz || exit 1; n=$((n+1)); echo $n > /run/asked; done'
+		while [ ! -s /run/asked ]; do sleep 0.1; done`)
 	pids := m.sh(t, `systemctl show -P MainPID pwb-server pwb-agent`)
 	out = m.sh(t, `dpkg -i /root/*_1.1.0_*.deb`)
+	m.sh(t, `n=$(cat /run/asked); while [ "$(cat /run/asked)" = "$n" ] && systemctl -q is-active asks; do sleep 0.1; done; systemctl is-active asks; touch /run/enough`)
 	if strings.Contains(out, "enable --now") {
 		t.Errorf("the upgrade says what is for beginners:\n%s", out)
 	}
@@ -154,7 +159,7 @@ END
 // analyze has systemd look at the units where they are at home.
 func (m *machine) analyze(t *testing.T) {
 	t.Helper()
-	if out := m.sh(t, `systemd-analyze verify --man=no pwb-server.service pwb-agent.service pwb-agent-sync.service pwb-agent-sync.timer 2>&1`); strings.Contains(out, "pwb") {
+	if out := m.sh(t, `systemd-analyze verify --man=no pwb-server.service pwb-server.socket pwb-agent.service pwb-agent-sync.service pwb-agent-sync.timer 2>&1`); strings.Contains(out, "pwb") {
 		t.Errorf("systemd-analyze verify says\n%s", out)
 	}
 }

@@ -10,7 +10,7 @@ esac
 
 if command -v systemctl >/dev/null; then
 	if [ -d /run/systemd/system ]; then
-		systemctl stop pwb-server.service
+		systemctl stop pwb-server.socket pwb-server.service
 	fi
-	systemctl --no-reload --quiet disable pwb-server.service 2>/dev/null || true
+	systemctl --no-reload --quiet disable pwb-server.socket pwb-server.service 2>/dev/null || true
 fi
