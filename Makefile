@@ -2,16 +2,24 @@
 # tests use are installed; otherwise what is left out is said.
 
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-PACKAGES    = libnss-extrausers libnss-cache nscd strace curl valgrind openssh-server openssh-client sudo cron python3 pamtester perl chromium
+PACKAGES    = libnss-extrausers libnss-cache nscd strace curl valgrind openssh-server openssh-client sudo cron python3 pamtester perl chromium \
+              debootstrap rpm systemd man-db checkpolicy selinux-policy-dev
+NFPM        = go run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.44.0
 VERSION    ?= dev
+ARCH       ?= $(shell go env GOARCH)
 OUT        ?= bin
 
 # How gcc links the NSS module: its name, what it exports, and without the start of
 # the Go runtime (cmd/libnss_pwb/DESIGN.md). All calls are bound when it is loaded.
 NSS       = $(CURDIR)/cmd/libnss_pwb
 NSS_LINK  = -Wl,-soname,libnss_pwb.so.2,-z,now,-z,relro,--version-script=$(NSS)/exports.map,-T,$(NSS)/asleep.ld
+# On arm64 gcc's outlined atomics would add a constructor of libgcc to the module, and
+# the link would be refused.
+ifeq ($(shell go env GOARCH),arm64)
+export CGO_CFLAGS = -O2 -g -mno-outline-atomics
+endif
 
-.PHONY: build module demo run test lint setup bench bench-million fuzz clean
+.PHONY: build module demo packages run test lint setup bench bench-million fuzz clean
 
 # netgo: the agent looks the server up in /etc/hosts and DNS by itself, not through
 # the name services that it feeds; without libc it also starts faster, in less memory.
@@ -22,12 +30,16 @@ build: module
 
 # The NSS module, and the program that asks the server for it.
 module:
-	go build -trimpath -ldflags "-s -w -extldflags '$(NSS_LINK)'" -buildmode=c-shared -o $(OUT)/libnss_pwb.so.2 ./cmd/libnss_pwb
+	go build -trimpath -ldflags "-s -w $(NSS_FLAGS) -extldflags '$(NSS_LINK)'" -buildmode=c-shared -o $(OUT)/libnss_pwb.so.2 ./cmd/libnss_pwb
 	go build -trimpath -tags netgo -o $(OUT)/nss-live ./cmd/libnss_pwb/live
 
 # The whole way on one machine: providers' requests, server, agent, files, NSS.
 demo: setup build
 	bin/pwb-demo show
+
+# deb and rpm packages of VERSION (which begins with a number) for ARCH, amd64 or arm64.
+packages:
+	go run ./cmd/packages/pack -version $(VERSION:dev=0.0.0-dev) -arch $(ARCH) -nfpm "$(NFPM)" -out $(OUT)/packages
 
 # Server and agent on loopback with a store under ./run, until Ctrl-C.
 run: build

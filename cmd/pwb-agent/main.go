@@ -57,6 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	root.AddCommand(settings.PagesCommand(run, manual))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitCurrent

@@ -44,6 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	root.AddCommand(settings.PagesCommand(serve, manual))
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(stderr, "pwb-server: %s\n", oneLine(err))
 		if v, ok := errors.AsType[*doctor.Verdict](err); ok {

@@ -13,10 +13,7 @@ import (
 func Table(flags *pflag.FlagSet) string {
 	var b strings.Builder
 	b.WriteString("| key | default | meaning |\n|---|---|---|\n")
-	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Name == FileFlag || f.Name == "help" {
-			return
-		}
+	visitKeys(flags, func(f *pflag.Flag) {
 		value := f.DefValue
 		if s, ok := f.Value.(pflag.SliceValue); ok {
 			value = strings.Join(s.GetSlice(), ", ")

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -179,7 +180,29 @@ func prepareFile(dir, path string) error {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return fmt.Errorf("close the store's file to others: %w", err)
 	}
+	if err := handOver(path, info); err != nil {
+		return fmt.Errorf("give the store's file to the owner of its directory: %w", err)
+	}
 	return nil
+}
+
+// handOver gives a store that root made or put there to the owner of its directory,
+// as whom the server runs: an administrator may make the first token before the
+// server ever ran. SQLite does the same with the files beside it.
+func handOver(path string, dir fs.FileInfo) error {
+	owner, ok := dir.Sys().(*syscall.Stat_t)
+	if !ok || os.Geteuid() != 0 || owner.Uid == 0 {
+		return nil
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	// A second link would give away a file of root's that lies elsewhere.
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Uid != 0 || st.Nlink != 1 || !info.Mode().IsRegular() {
+		return nil
+	}
+	return os.Lchown(path, int(owner.Uid), int(owner.Gid))
 }
 
 // dsn names the live store to the driver.

@@ -108,6 +108,56 @@ func TestOpenClosesAFileThatOthersCouldRead(t *testing.T) {
 	}
 }
 
+func TestWhatRootMakesBelongsToTheOwnerOfTheDirectory(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("CI must run this test, but root is needed")
+		}
+		t.Skip("NOT TESTED HERE: root is needed")
+	}
+	const uid, gid = 4711, 4712
+	for _, c := range []struct {
+		name   string
+		before func(t *testing.T, path string)
+		uid    uint32
+	}{
+		{"a new store", func(*testing.T, string) {}, uid},
+		{"a store that root copied there", func(t *testing.T, path string) {
+			if err := openStore(t, filepath.Dir(path)).Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chown(path, 0, 0); err != nil {
+				t.Fatal(err)
+			}
+		}, uid},
+		{"a second link to a file of root's", func(t *testing.T, path string) {
+			other := filepath.Join(t.TempDir(), "other")
+			if err := errors.Join(os.WriteFile(other, nil, 0o600), os.Link(other, path)); err != nil {
+				t.Fatal(err)
+			}
+		}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := errors.Join(os.Chmod(dir, 0o700), os.Chown(dir, uid, gid)); err != nil {
+				t.Fatal(err)
+			}
+			c.before(t, filepath.Join(dir, FileName))
+			s := openStore(t, dir)
+			update(t, s, func(tx *tx) error { return nil })
+			for _, suffix := range []string{"", "-wal", "-shm"} {
+				info, err := os.Stat(filepath.Join(dir, FileName+suffix))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if st := info.Sys().(*syscall.Stat_t); st.Uid != c.uid {
+					t.Errorf("%s belongs to %d, not %d", info.Name(), st.Uid, c.uid)
+				}
+			}
+		})
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	for _, c := range []struct {
 		sentence string
