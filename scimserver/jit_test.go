@@ -31,7 +31,12 @@ func (h *house) postRegister(scope scimserver.Scope, status int, body string) ma
 	if h.token[scope] == "" {
 		h.token[scope] = h.newToken("test "+string(scope), scope, time.Now(), 0)
 	}
-	a := h.send("POST", "/jit/v1/register", body, "Authorization", "Bearer "+h.token[scope], "Content-Type", "application/json")
+	return h.postRegisterAs(h.token[scope], status, body)
+}
+
+func (h *house) postRegisterAs(token string, status int, body string) map[string]any {
+	h.t.Helper()
+	a := h.send("POST", "/jit/v1/register", body, "Authorization", "Bearer "+token, "Content-Type", "application/json")
 	if a.status != status || a.header.Get("Content-Type") != "application/json" || a.header.Get("Cache-Control") != "no-store" {
 		h.t.Fatalf("%s: status %d, want %d, header %v: %s", body, a.status, status, a.header, a.body)
 	}
