@@ -35,7 +35,9 @@ const (
 
 func main() {
 	calmly()
-	os.Exit(run(os.Args[1:], environment(os.Environ()), os.Stdin, os.Stdout, os.Stderr))
+	said := environment(os.Environ())
+	os.Clearenv() // TZ alone has Go read any file, at the first time that is written out
+	os.Exit(run(os.Args[1:], said, os.Stdin, os.Stdout, os.Stderr))
 }
 
 // calmly starts the program again if its environment could have changed how Go's

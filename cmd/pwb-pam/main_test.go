@@ -154,6 +154,18 @@ func TestTheEnvironmentChangesNothing(t *testing.T) {
 	}
 }
 
+func TestATimeZoneOfTheCallersIsNotRead(t *testing.T) {
+	needRoot(t)
+	p := newPlace(t)
+	zone := filepath.Join(p.dir, "zone") // to open it waits for ever
+	if err := syscall.Mkfifo(zone, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, out := p.call("", "ada", []string{"TZ=:" + zone}, "", "account"); status != exitFailed || !strings.Contains(out, "time=") {
+		t.Errorf("%d, %q", status, out)
+	}
+}
+
 func TestWhatHangsEndsAtTheDeadline(t *testing.T) {
 	needRoot(t)
 	p := newPlace(t)
