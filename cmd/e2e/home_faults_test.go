@@ -180,7 +180,13 @@ func TestADamagedIndexLetsNobodyInWhoLeft(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o755)); err != nil {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		if got := asks("carol"); got != 2 {
+			t.Errorf("%s unreadable and %s gone: who is locked gets %d", index, file, got)
+		}
+		if err := os.Mkdir(file, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		for who, want := range map[string]int{"ada": 2, "carol": 2, "root": 0} {

@@ -72,11 +72,18 @@ func lookUp[T any](r *rendered, index, name string, inIndex func(*altfiles.Index
 			return entry, true, nil
 		}
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.log.Warn("the files answer, since the lookup index cannot be read; run pwb-agent sync --check", "error", err)
+	unread := err
+	if errors.Is(unread, fs.ErrNotExist) {
+		unread = nil
+	}
+	if unread != nil {
+		r.log.Warn("the files answer, since the lookup index cannot be read; run pwb-agent sync --check", "error", unread)
 	}
 	entry, found, err = inFiles(r.files(), name)
 	if errors.Is(err, fs.ErrNotExist) {
+		if unread != nil { // something was rendered, and who was, nobody can tell
+			return entry, false, errors.Join(unread, err)
+		}
 		r.log.Warn("nothing is rendered, so that nobody is the agent's; is dir in agent.yaml right?", "dir", r.cfg.Dir)
 		return entry, false, nil
 	}
