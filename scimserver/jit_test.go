@@ -212,6 +212,40 @@ func TestARegistrationWaitsForTheNodesThatFollow(t *testing.T) {
 	}
 }
 
+func TestOfManyRegistrationsSomeAloneWaitForNodes(t *testing.T) {
+	t.Parallel()
+	h := open(t, registering, func(c *scimserver.Config) { c.RegisterWait = 30 * time.Second })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	before := h.feed()
+	h.follow(ctx, "n1", before)
+	<-h.arrived
+	for h.server.Rendered(ctx, scimserver.Registration{Position: before.at}).Nodes < 1 {
+		// As above.
+	}
+	reg := h.register(vouched("1", "ada"))
+	const waiting, more = 32, 8
+	done := make(chan scimserver.Rendering, waiting+more)
+	wait, stop := context.WithCancel(ctx)
+	for range waiting + more {
+		go func() { done <- h.server.Rendered(wait, reg) }()
+	}
+	for range more {
+		if r := <-done; r.Nodes != 1 || r.Shown != 0 {
+			t.Errorf("who does not wait is told %+v", r)
+		}
+	}
+	select {
+	case r := <-done:
+		t.Errorf("one more does not wait: %+v", r)
+	default:
+	}
+	stop()
+	for range waiting {
+		<-done
+	}
+}
+
 func TestARegistrationDoesNotWaitForEver(t *testing.T) {
 	t.Parallel()
 	h := open(t, registering, func(c *scimserver.Config) { c.RegisterWait = time.Millisecond })
