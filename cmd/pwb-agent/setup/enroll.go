@@ -68,9 +68,9 @@ func (e Enrolment) Run(ctx context.Context, ask func(ctx context.Context, admin,
 	return errors.Join(t.remove(e.UserToken+pendingSuffix), t.remove(e.AdminToken+pendingSuffix))
 }
 
-// final are the refusals after which the server knows neither token. Others, such as
-// 401 and 429, say nothing of what an answer that was lost may have said before.
-var final = []int{http.StatusBadRequest, http.StatusForbidden, http.StatusConflict}
+// final are the refusals after which these tokens are of no use. Others, such as 429,
+// say nothing of what an answer that was lost may have said before.
+var final = []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict}
 
 // pending are the tokens to ask for: those of a try before, or new ones.
 func (e Enrolment) pending(t *tree) (admin, user syncer.NodeToken, err error) {
