@@ -185,14 +185,19 @@ func (r *registrar) body() map[string]any {
 	return body
 }
 
-// mayEnter refuses who is locked, whoever locked the account.
+// mayEnter refuses who is locked, whoever locked the account, and who has ended though
+// the lock that is due has not been made.
 func (r *registrar) mayEnter(id string) error {
 	a, err := accountNow(r.tx, id)
 	if err != nil {
 		return err
 	}
+	s, err := r.tx.Subject(id)
+	if err != nil {
+		return err
+	}
 	r.done.ID = id
-	if a.Locked {
+	if end := s.Ends(); a.Locked || !end.IsZero() && !r.moment().Before(end) {
 		return notRegistered(Locked, "the account %s is locked: pwb-server user show %[1]s says why", a.Name)
 	}
 	return nil

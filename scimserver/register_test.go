@@ -263,6 +263,7 @@ func TestWhoIsLockedStaysLocked(t *testing.T) {
 	h.admit("mayfly", "", `"endDate":"2026-03-02T00:00:00Z"`)
 	h.register(vouched("4", "mayfly"))
 	clock.pass(day)
+	h.refuses(vouched("4", "mayfly"), scimserver.Locked) // also before what is due was done
 	h.tend()
 	h.refuses(vouched("4", "mayfly"), scimserver.Locked)
 }
