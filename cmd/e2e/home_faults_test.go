@@ -75,7 +75,7 @@ func TestEverySystemCallOfAHomeMayFailOrBeTheLast(t *testing.T) {
 	t.Parallel()
 	need(t, "strace")
 	r, m, home := newHomeRig(t)
-	calls := []string{"mkdirat", "fchown", "fchmod", "symlinkat", "fchownat", "fsync", "renameat2", "flock", "write", "readlinkat"}
+	calls := []string{"mkdirat", "fchown", "fchmod", "symlinkat", "fchownat", "fsync", "renameat2", "flock", "write", "readlinkat", "ftruncate", "pwrite64"}
 	tried := 0
 	for _, call := range calls {
 		for _, end := range []string{"error=EIO", "signal=KILL"} {
