@@ -96,7 +96,8 @@ func hasAccount(path, name string) (has bool, err error) {
 	}
 	defer f.Close()
 	err = eachLine(f, path, func(line []byte) error {
-		has = has || string(bytes.TrimLeft(nameOf(line), " \t")) == name
+		f, ok := roster.LocalEntry(line)
+		has = has || ok && string(f[0]) == name
 		return nil
 	})
 	return has, err

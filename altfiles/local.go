@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 
 	"pwb/roster"
 )
@@ -27,9 +25,8 @@ type local struct {
 // readLocal reads both files. It fails when one cannot be read: without it no
 // clash could be seen.
 //
-// Lines are read as generously as the C library does (passwd(5) with missing
-// last fields, blanks around numbers), for what it finds is taken. Comments,
-// the + and - lines of nss_compat and what has no name are skipped.
+// Lines are read as generously as roster.LocalEntry does, for what the C library
+// finds is taken.
 func readLocal(passwdFile, groupFile string) (*local, error) {
 	l := &local{
 		passwdFile: passwdFile, groupFile: groupFile,
@@ -38,8 +35,8 @@ func readLocal(passwdFile, groupFile string) (*local, error) {
 		primaries: map[uint32]string{},
 	}
 	err := localLines(passwdFile, func(name string, f [][]byte) {
-		uid, hasUID := localID(f, 2)
-		gid, hasGID := localID(f, 3)
+		uid, hasUID := roster.LocalID(f, 2)
+		gid, hasGID := roster.LocalID(f, 3)
 		if _, taken := l.users[name]; !taken {
 			// A name without a number is taken all the same: 0 is nobody's here.
 			l.users[name] = uid
@@ -55,7 +52,7 @@ func readLocal(passwdFile, groupFile string) (*local, error) {
 		return nil, fmt.Errorf("the node's own accounts: %w", err)
 	}
 	err = localLines(groupFile, func(name string, f [][]byte) {
-		gid, hasGID := localID(f, 2)
+		gid, hasGID := roster.LocalID(f, 2)
 		if _, taken := l.groups[name]; !taken {
 			l.groups[name] = gid
 		}
@@ -75,22 +72,11 @@ func localLines(file string, add func(name string, fields [][]byte)) error {
 		return err
 	}
 	for line := range bytes.Lines(data) {
-		line = bytes.TrimSpace(line)
-		f := bytes.SplitN(line, []byte{':'}, 5)
-		if len(f) < 2 || len(f[0]) == 0 || strings.IndexByte("#+-", f[0][0]) >= 0 {
-			continue
+		if f, ok := roster.LocalEntry(line); ok {
+			add(string(f[0]), f)
 		}
-		add(string(f[0]), f)
 	}
 	return nil
-}
-
-func localID(f [][]byte, i int) (uint32, bool) {
-	if i >= len(f) {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(string(bytes.TrimSpace(f[i])), 10, 32)
-	return uint32(n), err == nil
 }
 
 // checkAccount reports how an account clashes with the node's own. A local

@@ -101,11 +101,11 @@ func departed(byUID map[uint32]roster.Passwd, accounts Accounts, local func(uint
 // Archive renames a home of who left to ArchiveDir/NAME-UID-DATE, where NAME is the
 // home's last part, on the same file system; nobody but root can reach it there.
 func (h *Homes) Archive(home Home, now time.Time) (to string, err error) {
-	unlock, err := h.lock()
+	lock, err := h.lock()
 	if err != nil {
 		return "", err
 	}
-	defer unlock()
+	defer lock.Close()
 	archive, err := h.archive()
 	if err != nil {
 		return "", err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path"
@@ -63,11 +62,11 @@ func (h *Homes) Make(ctx context.Context, p roster.Passwd) error {
 	if err := roster.CheckNumber(p.UID); err != nil {
 		return refuse(err.Error(), "No home is made for uid %d.", p.UID)
 	}
-	unlock, err := h.lock()
+	lock, err := h.lock()
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer lock.Close()
 	if done, err := h.there(p); done || err != nil { // of another login
 		return err
 	}
@@ -76,7 +75,7 @@ func (h *Homes) Make(ctx context.Context, p roster.Passwd) error {
 		return err
 	}
 	defer unix.Close(parent)
-	if err := h.make(ctx, parent, p); err != nil {
+	if err := h.make(ctx, lock, parent, p); err != nil {
 		say := "The home %s of %s could not be made. Please ask your administrator."
 		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 			say = "There is no room on the disk for the home %s of %s. Please ask your administrator."
@@ -114,8 +113,9 @@ func (h *Homes) there(p roster.Passwd) (bool, error) {
 	return true, nil
 }
 
-// lock keeps others from making homes. It is none that users could hold.
-func (h *Homes) lock() (unlock func(), err error) {
+// lock keeps others from making homes until it is closed. It is none that users could
+// hold. What is under way is noted in it, see sweep.
+func (h *Homes) lock() (*os.File, error) {
 	if err := makePrivateDir(h.WorkDir); err != nil {
 		return nil, fmt.Errorf("lock the making of homes: %w", err)
 	}
@@ -126,7 +126,7 @@ func (h *Homes) lock() (unlock func(), err error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock the making of homes: %w", err), f.Close())
 	}
-	return func() { f.Close() }, nil
+	return f, nil
 }
 
 // parent opens the directory that a home is to lie in. From the root on, none of what
@@ -176,7 +176,7 @@ func (h *Homes) parent(dir string) (fd int, err error) {
 }
 
 // make builds the home beside its place and renames it there.
-func (h *Homes) make(ctx context.Context, parent int, p roster.Passwd) error {
+func (h *Homes) make(ctx context.Context, lock *os.File, parent int, p roster.Passwd) error {
 	base := path.Base(p.Home)
 	if strings.HasPrefix(base, buildPrefix) {
 		return refuse("homes under way have such names", "The home %s has a name that no home may have. Please ask your administrator.", p.Home)
@@ -188,7 +188,7 @@ func (h *Homes) make(ctx context.Context, parent int, p roster.Passwd) error {
 		return err
 	}
 	h.at("sweep")
-	h.sweep(parent)
+	h.sweep(lock, parent)
 	if kept := h.archived(p.UID); kept != "" {
 		h.Log.Warn("a new home is made though an old one is in the archive; move it back if it is the same person's", "uid", p.UID, "archived", kept)
 		if h.Tell != nil {
@@ -197,6 +197,10 @@ func (h *Homes) make(ctx context.Context, parent int, p roster.Passwd) error {
 	}
 	build, err := randomName(p.Name)
 	if err != nil {
+		return err
+	}
+	h.at("note")
+	if err := note(lock, path.Join(path.Dir(p.Home), build)); err != nil {
 		return err
 	}
 	h.at("mkdir")
@@ -261,17 +265,4 @@ func renameNew(dir int, from, to string) error {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
 	return nil
-}
-
-// sweep removes what killed processes left. Nobody else makes homes meanwhile.
-func (h *Homes) sweep(parent int) {
-	names, err := namesIn(parent)
-	for _, name := range names {
-		if buildName.MatchString(name) {
-			err = errors.Join(err, removeAll(parent, name, 0))
-		}
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		h.Log.Warn("what was left of homes under way stays", "error", err)
-	}
 }

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -340,12 +341,26 @@ func TestKilledBeforeAnyStepTheNextLoginMakesTheHome(t *testing.T) {
 	}
 }
 
+func TestWhatAnotherNodeIsMakingOnTheSameFileSystemStays(t *testing.T) {
+	h, _ := newHomes(t)
+	underWay := filepath.Join(h.Root, "home/.pwb-eve-0123456789abcdef")
+	if err := errors.Join(os.Mkdir(underWay, 0o700), os.WriteFile(underWay+"/.profile", nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Make(t.Context(), adasHome); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(underWay + "/.profile"); err != nil {
+		t.Errorf("it was swept away: %v", err)
+	}
+}
+
 func TestWhatIsSweptIsRemovedWithoutFollowingLinks(t *testing.T) {
 	h, _ := newHomes(t)
 	left := filepath.Join(h.Root, "home/.pwb-eve-0123456789abcdef")
 	for _, step := range []error{
 		os.MkdirAll(left+"/a/b", 0o755), os.WriteFile(h.Root+"/outside/precious", nil, 0o644), os.Symlink(h.Root+"/outside", left+"/a/b/out"), os.Symlink(h.Root+"/outside/precious", left+"/file"),
-		os.Mkdir(h.Root+"/home/.pwb-not-one-of-ours", 0o755), os.Chown(left, 1500, 1500),
+		os.Mkdir(h.Root+"/home/.pwb-not-one-of-ours", 0o755), os.Chown(left, 1500, 1500), os.Chtimes(left, time.Time{}, time.Now().Add(-25*time.Hour)),
 	} {
 		if step != nil {
 			t.Fatal(step)

@@ -51,9 +51,11 @@ const (
 	failuresHeader = 64
 	counters       = 4096
 	counterSize    = 16
-	failuresSize   = failuresHeader + 2*counters*counterSize
 	doublings      = 2
 )
+
+// FailuresSize is the size of the file in bytes.
+const FailuresSize = failuresHeader + 2*counters*counterSize
 
 // counter counts attempts that have not been forgiven.
 type counter struct {
@@ -179,7 +181,7 @@ func (f *Failures) locked(do func(b []byte) error) (err error) {
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
 		return fmt.Errorf("count attempts: lock %s: %w", file.Name(), err)
 	}
-	b := make([]byte, failuresSize)
+	b := make([]byte, FailuresSize)
 	n, _ := file.ReadAt(b, 0) // what cannot be read is begun anew
 	if n != len(b) || string(b[:8]) != failuresMagic {
 		clear(b)

@@ -128,7 +128,7 @@ func TestTheCountsAreRootsAlone(t *testing.T) {
 	f, _ := newFailures(t)
 	fail(t, f, "ada", "")
 	path := filepath.Join(f.Dir, FailuresName)
-	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o600 || fi.Size() != failuresSize {
+	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o600 || fi.Size() != FailuresSize {
 		t.Errorf("%v, %v", fi, err)
 	}
 	if b, err := os.ReadFile(path); err != nil || strings.Contains(string(b), "ada") {

@@ -14,7 +14,8 @@ import (
 // Claims is what somebody whom we trust says of a person who signed in.
 type Claims struct {
 	// Issuer and Subject identify the person for ever: iss and sub of OpenID
-	// Connect Core §2, or ProxyIssuer and a name of the front end's own.
+	// Connect Core §2, ProxyIssuerOf and a name of the front end's own, or
+	// ProxyIssuer and the username.
 	Issuer, Subject string
 	// Username is the whole of what becomes the userName, such as
 	// ada@acme.example.
@@ -28,9 +29,18 @@ type Claims struct {
 	By string
 }
 
-// ProxyIssuer stands for the front ends that name people by themselves. An
-// OpenID issuer is a URL and cannot be it.
+// ProxyIssuer stands for the front ends that name people by their usernames alone.
+// An OpenID issuer is a URL and cannot be it.
 const ProxyIssuer = "proxy"
+
+// ProxyIssuerOf stands for a front end that has names of its own for people, by the
+// name of its token: what one calls 1 is somebody else at another.
+func ProxyIssuerOf(token string) string { return ProxyIssuer + ":" + token }
+
+// front reports whether a front end names the person.
+func (c *Claims) front() bool {
+	return c.Issuer == ProxyIssuer || strings.HasPrefix(c.Issuer, ProxyIssuerOf(""))
+}
 
 // Bounds of claims, in bytes but for the number of groups.
 const (

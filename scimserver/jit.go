@@ -2,7 +2,6 @@ package scimserver
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -134,7 +133,11 @@ func (s *Server) claimsOf(ctx context.Context, token Token, data []byte) (c Clai
 	if q.IDToken != "" || q.Username == "" {
 		return c, nil, errBadRegister("a token of scope jit-proxy brings username and no id_token: to bring ID tokens takes one of scope jit")
 	}
-	return Claims{Issuer: ProxyIssuer, Subject: cmp.Or(q.Subject, q.Username), Username: q.Username, Name: q.Name, Email: q.Email, Groups: q.Groups}, nil, nil
+	c = Claims{Issuer: ProxyIssuer, Subject: q.Username, Username: q.Username, Name: q.Name, Email: q.Email, Groups: q.Groups}
+	if q.Subject != "" {
+		c.Issuer, c.Subject = ProxyIssuerOf(token.Name), q.Subject
+	}
+	return c, nil, nil
 }
 
 // Status is the HTTP status that tells a cause.

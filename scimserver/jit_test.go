@@ -31,7 +31,12 @@ func (h *house) postRegister(scope scimserver.Scope, status int, body string) ma
 	if h.token[scope] == "" {
 		h.token[scope] = h.newToken("test "+string(scope), scope, time.Now(), 0)
 	}
-	a := h.send("POST", "/jit/v1/register", body, "Authorization", "Bearer "+h.token[scope], "Content-Type", "application/json")
+	return h.postRegisterAs(h.token[scope], status, body)
+}
+
+func (h *house) postRegisterAs(token string, status int, body string) map[string]any {
+	h.t.Helper()
+	a := h.send("POST", "/jit/v1/register", body, "Authorization", "Bearer "+token, "Content-Type", "application/json")
 	if a.status != status || a.header.Get("Content-Type") != "application/json" || a.header.Get("Cache-Control") != "no-store" {
 		h.t.Fatalf("%s: status %d, want %d, header %v: %s", body, a.status, status, a.header, a.body)
 	}
@@ -204,6 +209,40 @@ func TestARegistrationWaitsForTheNodesThatFollow(t *testing.T) {
 	}
 	if r := <-done; !r.All() || r.Nodes != 2 || r.Shown != 2 {
 		t.Errorf("the wait ended with %+v", r)
+	}
+}
+
+func TestOfManyRegistrationsSomeAloneWaitForNodes(t *testing.T) {
+	t.Parallel()
+	h := open(t, registering, func(c *scimserver.Config) { c.RegisterWait = 30 * time.Second })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	before := h.feed()
+	h.follow(ctx, "n1", before)
+	<-h.arrived
+	for h.server.Rendered(ctx, scimserver.Registration{Position: before.at}).Nodes < 1 {
+		// As above.
+	}
+	reg := h.register(vouched("1", "ada"))
+	const waiting, more = 32, 8
+	done := make(chan scimserver.Rendering, waiting+more)
+	wait, stop := context.WithCancel(ctx)
+	for range waiting + more {
+		go func() { done <- h.server.Rendered(wait, reg) }()
+	}
+	for range more {
+		if r := <-done; r.Nodes != 1 || r.Shown != 0 {
+			t.Errorf("who does not wait is told %+v", r)
+		}
+	}
+	select {
+	case r := <-done:
+		t.Errorf("one more does not wait: %+v", r)
+	default:
+	}
+	stop()
+	for range waiting {
+		<-done
 	}
 }
 

@@ -106,7 +106,9 @@ func (r *registrar) run(once *Once) (err error) {
 	known, err := r.tx.Identity(r.Issuer, r.Subject)
 	switch {
 	case err == nil:
-		err = r.again(known)
+		if err = r.stillNamed(known); err == nil {
+			err = r.again(known)
+		}
 	case errors.Is(err, ErrNotFound):
 		err = r.first()
 	}
@@ -119,6 +121,27 @@ func (r *registrar) run(once *Once) (err error) {
 		}
 	}
 	return r.tell()
+}
+
+// stillNamed refuses a front end that knows people by their usernames alone, when the
+// name has changed hands since: which of the two is meant, nobody can tell.
+func (r *registrar) stillNamed(known Identity) error {
+	if r.Issuer != ProxyIssuer {
+		return nil
+	}
+	return r.named(func(now Resource) error {
+		if now.ID == known.Subject {
+			return nil
+		}
+		return notRegistered(Taken, "the userName %q is that of another user now than of the one who was registered by it on %s: pwb-server user unbind %s lets the next registration decide, and a front end that sends subject can tell the two apart",
+			r.Username, known.Bound.Format(time.DateOnly), known.Subject)
+	})
+}
+
+// named calls do with the user who has the userName, if there is one.
+func (r *registrar) named(do func(Resource) error) error {
+	_, err := r.tx.Find(KindUser, Query{Name: scim.Fold(r.Username), Limit: 1}, do)
+	return err
 }
 
 // again is a login of somebody who was registered before.
@@ -162,14 +185,19 @@ func (r *registrar) body() map[string]any {
 	return body
 }
 
-// mayEnter refuses who is locked, whoever locked the account.
+// mayEnter refuses who is locked, whoever locked the account, and who has ended though
+// the lock that is due has not been made.
 func (r *registrar) mayEnter(id string) error {
 	a, err := accountNow(r.tx, id)
 	if err != nil {
 		return err
 	}
+	s, err := r.tx.Subject(id)
+	if err != nil {
+		return err
+	}
 	r.done.ID = id
-	if a.Locked {
+	if end := s.Ends(); a.Locked || !end.IsZero() && !r.moment().Before(end) {
 		return notRegistered(Locked, "the account %s is locked: pwb-server user show %[1]s says why", a.Name)
 	}
 	return nil
@@ -201,7 +229,7 @@ func (r *registrar) comeBack(known Identity) error {
 // first is the first login of a person.
 func (r *registrar) first() error {
 	var there *Resource
-	if _, err := r.tx.Find(KindUser, Query{Name: scim.Fold(r.Username), Limit: 1}, func(u Resource) error {
+	if err := r.named(func(u Resource) error {
 		there = &u
 		return nil
 	}); err != nil {
@@ -249,7 +277,7 @@ func (r *registrar) match(user Resource) error {
 		return notRegistered(Taken, "the userName %q is that of a user who was not made by registration (auth-openid-match is nobody)", r.Username)
 	case text(attrs["userName"]) != r.Username:
 		return notRegistered(Taken, "the claim %q is not, to the letter, the userName %q of the user who is there", r.Username, text(attrs["userName"]))
-	case r.cfg.Match == MatchExternalID && r.Issuer != ProxyIssuer && user.ExternalID != r.Subject:
+	case r.cfg.Match == MatchExternalID && !r.front() && user.ExternalID != r.Subject:
 		return notRegistered(Taken, "the userName %q is that of a user whose externalId is not the sub claim (auth-openid-match is external-id)", r.Username)
 	}
 	if err := r.mayEnter(user.ID); err != nil {

@@ -263,6 +263,7 @@ func TestWhoIsLockedStaysLocked(t *testing.T) {
 	h.admit("mayfly", "", `"endDate":"2026-03-02T00:00:00Z"`)
 	h.register(vouched("4", "mayfly"))
 	clock.pass(day)
+	h.refuses(vouched("4", "mayfly"), scimserver.Locked) // also before what is due was done
 	h.tend()
 	h.refuses(vouched("4", "mayfly"), scimserver.Locked)
 }
@@ -294,9 +295,12 @@ func TestAnAccountThatIsThereIsTakenOverByItsWholeNameAlone(t *testing.T) {
 	t.Parallel()
 	h := open(t, registering, func(c *scimserver.Config) {
 		c.Ledger.Adopt = true
-		c.Ledger.Local = hostWith(t, "ada:x:2001:2001:Ada:/home/ada:/bin/bash\ngrace:x:2002:2002:Grace:/home/grace:/bin/bash\n", "ada:x:2001:\ngrace:x:2002:\n")
+		c.Ledger.Local = hostWith(t, "ada:x:2001:2001:Ada:/home/ada:/bin/bash\ngrace:x:2002:2002:Grace:/home/grace:/bin/bash\nkiss:x:2003:2003:Kiss:/home/kiss:/bin/bash\n", "ada:x:2001:\ngrace:x:2002:\nkiss:x:2003:\n")
 	})
 	h.refuses(vouched("1", "ada@evil.example"), scimserver.Taken, "auth-user-rewrite-rule")
+	// Letters that only compare alike: the sign of Kelvin, and a long s.
+	h.refuses(vouched("1", "\u212aiss"), scimserver.Taken, "auth-user-rewrite-rule")
+	h.refuses(vouched("1", "kis\u017f"), scimserver.Taken, "auth-user-rewrite-rule")
 	if reg := h.register(vouched("1", "ada")); reg.UID != 2001 {
 		t.Errorf("the person of the host's name is %+v", reg)
 	}

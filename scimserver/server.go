@@ -175,6 +175,7 @@ type Server struct {
 	scheduled atomic.Bool
 	fleet     fleet
 	tally     tally
+	watchers  chan struct{} // holds one element for each registration that waits for nodes
 	users     userCount
 	now       func() time.Time
 	ending    context.Context // ends when Drain is called
@@ -223,6 +224,7 @@ func New(cfg Config) (*Server, error) {
 		now:     cfg.Now,
 	}
 	s.enrolments = rates{limit: enrolRate, burst: enrolBurst, byToken: map[string]*rate.Limiter{}}
+	s.watchers = make(chan struct{}, maxWatchers)
 	s.lookups, s.groupLookups = make(places, 2*runtime.NumCPU()), make(places, 2)
 	s.ending, s.drain = context.WithCancel(context.Background())
 	s.mux.HandleFunc("GET /sync/v1/changes", s.forNodes(s.serveChanges))

@@ -75,7 +75,7 @@ func TestEverySystemCallOfAHomeMayFailOrBeTheLast(t *testing.T) {
 	t.Parallel()
 	need(t, "strace")
 	r, m, home := newHomeRig(t)
-	calls := []string{"mkdirat", "fchown", "fchmod", "symlinkat", "fchownat", "fsync", "renameat2", "flock", "write", "readlinkat"}
+	calls := []string{"mkdirat", "fchown", "fchmod", "symlinkat", "fchownat", "fsync", "renameat2", "flock", "write", "readlinkat", "ftruncate", "pwrite64"}
 	tried := 0
 	for _, call := range calls {
 		for _, end := range []string{"error=EIO", "signal=KILL"} {
@@ -180,7 +180,13 @@ func TestADamagedIndexLetsNobodyInWhoLeft(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o755)); err != nil {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		if got := asks("carol"); got != 2 {
+			t.Errorf("%s unreadable and %s gone: who is locked gets %d", index, file, got)
+		}
+		if err := os.Mkdir(file, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		for who, want := range map[string]int{"ada": 2, "carol": 2, "root": 0} {

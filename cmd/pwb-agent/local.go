@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -78,23 +76,17 @@ func (l *localFiles) unchanged() bool {
 }
 
 // add takes the ids of each entry that any account or group may have, and its
-// name if there is one. Lines are read as generously as altfiles does: without
-// their last fields, with blanks around numbers; comments and the + and - lines
-// of nss_compat are passed over.
+// name if there is one.
 func (l *localFiles) add(content []byte, fields []int) {
 	for line := range bytes.Lines(content) {
-		f := bytes.SplitN(bytes.TrimSpace(line), []byte{':'}, 5)
-		if len(f[0]) == 0 || strings.IndexByte("#+-", f[0][0]) >= 0 {
+		f, ok := roster.LocalEntry(line)
+		if !ok {
 			continue
 		}
 		before := len(l.ids)
 		for _, i := range fields {
-			if i >= len(f) {
-				break
-			}
-			id, err := strconv.ParseUint(string(bytes.TrimSpace(f[i])), 10, 32)
-			if err == nil && id >= roster.MinID && roster.CheckNumber(uint32(id)) == nil {
-				l.ids = append(l.ids, uint32(id))
+			if id, ok := roster.LocalID(f, i); ok && id >= roster.MinID && roster.CheckNumber(id) == nil {
+				l.ids = append(l.ids, id)
 			}
 		}
 		if len(l.ids) > before {

@@ -3,11 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"io"
+	"errors"
 	"log/slog"
 	"log/syslog"
 	"os"
 	"sync"
+	"time"
 )
 
 // newLog logs to the system's log, and on standard error where no PAM is: its standard
@@ -30,53 +31,75 @@ type priorities interface {
 	Info(string) error
 }
 
+// logPatience is how long the system's log may take for a line. One whose queue is full
+// takes none, and a decision does not wait for it.
+const logPatience = time.Second
+
+// errLogStuck says that the system's log took too long, and is not tried again.
+var errLogStuck = errors.New("the system's log takes nothing")
+
 // syslogHandler writes records as lines without time and level, which the system's log
 // has of its own.
 type syslogHandler struct {
 	slog.Handler
-	mu  *sync.Mutex
-	buf *bytes.Buffer
-	to  priorities
+	*line
+	to priorities
+}
+
+// line is the one that is being made; all handlers of a log share it.
+type line struct {
+	mu    sync.Mutex
+	buf   bytes.Buffer
+	stuck bool
 }
 
 func newSyslogHandler(to priorities) *syslogHandler {
-	buf := new(bytes.Buffer)
-	text := slog.NewTextHandler(buf, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+	l := new(line)
+	text := slog.NewTextHandler(&l.buf, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
 			return slog.Attr{}
 		}
 		return a
 	}})
-	return &syslogHandler{text, new(sync.Mutex), buf, to}
+	return &syslogHandler{text, l, to}
 }
 
 // Handle implements slog.Handler.
 func (h *syslogHandler) Handle(ctx context.Context, r slog.Record) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.stuck {
+		return errLogStuck
+	}
 	h.buf.Reset()
 	if err := h.Handler.Handle(ctx, r); err != nil {
 		return err
 	}
-	line, err := io.ReadAll(h.buf)
-	if err != nil {
-		return err
-	}
+	text := h.buf.String()
+	write := h.to.Info
 	switch {
 	case r.Level >= slog.LevelError:
-		return h.to.Err(string(line))
+		write = h.to.Err
 	case r.Level >= slog.LevelWarn:
-		return h.to.Warning(string(line))
+		write = h.to.Warning
 	}
-	return h.to.Info(string(line))
+	written := make(chan error, 1)
+	go func() { written <- write(text) }()
+	select {
+	case err := <-written:
+		return err
+	case <-time.After(logPatience):
+		h.stuck = true
+		return errLogStuck
+	}
 }
 
 // WithAttrs implements slog.Handler.
 func (h *syslogHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &syslogHandler{h.Handler.WithAttrs(attrs), h.mu, h.buf, h.to}
+	return &syslogHandler{h.Handler.WithAttrs(attrs), h.line, h.to}
 }
 
 // WithGroup implements slog.Handler.
 func (h *syslogHandler) WithGroup(name string) slog.Handler {
-	return &syslogHandler{h.Handler.WithGroup(name), h.mu, h.buf, h.to}
+	return &syslogHandler{h.Handler.WithGroup(name), h.line, h.to}
 }

@@ -3,9 +3,13 @@ package main
 import (
 	"errors"
 	"log/slog"
+	"log/syslog"
+	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pwb/pam"
 )
@@ -36,5 +40,32 @@ func TestWhatWasDecidedIsOneLineOfTheSystemsLog(t *testing.T) {
 		return strings.Count(s, "\n") != 1 || strings.Contains(s, "for her alone") || strings.Contains(s, "horse")
 	}) {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestASystemsLogThatTakesNothingKeepsNobodyWaiting(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	w, err := syslog.Dial("unixgram", path, syslog.LOG_AUTHPRIV, "pwb-pam")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newSyslogHandler(w)
+	// Nobody reads: a few hundred datagrams fill any queue.
+	for n := 0; ; n++ {
+		err := h.Handle(t.Context(), slog.NewRecord(time.Now(), slog.LevelInfo, strings.Repeat("x", 4096), 0))
+		if errors.Is(err, errLogStuck) {
+			break
+		}
+		if err != nil || n > 100_000 {
+			t.Fatalf("after %d lines: %v", n, err)
+		}
+	}
+	if err := h.WithAttrs(nil).Handle(t.Context(), slog.NewRecord(time.Now(), slog.LevelError, "one more", 0)); !errors.Is(err, errLogStuck) {
+		t.Errorf("it is tried again: %v", err)
 	}
 }

@@ -35,7 +35,10 @@ const (
 
 func main() {
 	calmly()
-	os.Exit(run(os.Args[1:], environment(os.Environ()), os.Stdin, os.Stdout, os.Stderr))
+	unlimited()
+	said := environment(os.Environ())
+	os.Clearenv() // TZ alone has Go read any file, at the first time that is written out
+	os.Exit(run(os.Args[1:], said, os.Stdin, os.Stdout, os.Stderr))
 }
 
 // calmly starts the program again if its environment could have changed how Go's
@@ -228,6 +231,9 @@ func (p *program) authCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.decide(cmd, []string{"auth"}, func(ctx context.Context, cfg *config, log *slog.Logger, name string) error {
+				if err := mayCount(); err != nil {
+					return err
+				}
 				password, err := pam.ReadPassword(p.stdin)
 				if err != nil {
 					return &pam.Refusal{Why: err.Error()}

@@ -154,6 +154,49 @@ func TestTheEnvironmentChangesNothing(t *testing.T) {
 	}
 }
 
+func TestWhoeverMayWriteNoFilesIsCountedAllTheSame(t *testing.T) {
+	needRoot(t)
+	p := newPlace(t)
+	// As somebody who types "ulimit -f 0; su ada" again and again.
+	limited := func() (int, string) {
+		t.Helper()
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -f 0; exec "$@"`, "sh", self, "auth", "--config", filepath.Join(p.dir, "pam.yaml"), "--max-failures", "2", "--decoy", "$6$rounds=1000$")
+		cmd.Env = []string{asEnv + "=1", "PAM_TYPE=auth", "PAM_USER=ada"}
+		cmd.Stdin = strings.NewReader("wrong\x00")
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		return cmd.ProcessState.ExitCode(), string(out)
+	}
+	// Root may lift the limit; in a container it may not, and nothing is verified.
+	for range 2 {
+		if status, out := limited(); status == exitRefused && out != "" || status != exitRefused && status != exitFailed {
+			t.Errorf("%d, %q", status, out)
+		}
+	}
+	if status, out := limited(); status != exitFailed && (status != exitRefused || !strings.Contains(out, "Too many attempts")) {
+		t.Errorf("the third: %d, %q", status, out)
+	}
+}
+
+func TestATimeZoneOfTheCallersIsNotRead(t *testing.T) {
+	needRoot(t)
+	p := newPlace(t)
+	zone := filepath.Join(p.dir, "zone") // to open it waits for ever
+	if err := syscall.Mkfifo(zone, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, out := p.call("", "ada", []string{"TZ=:" + zone}, "", "account"); status != exitFailed || !strings.Contains(out, "time=") {
+		t.Errorf("%d, %q", status, out)
+	}
+}
+
 func TestWhatHangsEndsAtTheDeadline(t *testing.T) {
 	needRoot(t)
 	p := newPlace(t)

@@ -72,11 +72,18 @@ func lookUp[T any](r *rendered, index, name string, inIndex func(*altfiles.Index
 			return entry, true, nil
 		}
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.log.Warn("the files answer, since the lookup index cannot be read; run pwb-agent sync --check", "error", err)
+	unread := err
+	if errors.Is(unread, fs.ErrNotExist) {
+		unread = nil
+	}
+	if unread != nil {
+		r.log.Warn("the files answer, since the lookup index cannot be read; run pwb-agent sync --check", "error", unread)
 	}
 	entry, found, err = inFiles(r.files(), name)
 	if errors.Is(err, fs.ErrNotExist) {
+		if unread != nil { // something was rendered, and who was, nobody can tell
+			return entry, false, errors.Join(unread, err)
+		}
 		r.log.Warn("nothing is rendered, so that nobody is the agent's; is dir in agent.yaml right?", "dir", r.cfg.Dir)
 		return entry, false, nil
 	}
@@ -84,7 +91,6 @@ func lookUp[T any](r *rendered, index, name string, inIndex func(*altfiles.Index
 }
 
 // inPasswd reports whether a passwd(5) file has a name or, where that is empty, a uid.
-// Its lines are read as generously as glibc does.
 func inPasswd(file string, uid uint32, name string) (bool, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -94,8 +100,11 @@ func inPasswd(file string, uid uint32, name string) (bool, error) {
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		field := strings.SplitN(strings.TrimLeft(lines.Text(), " \t"), ":", 4)
-		if name != "" && field[0] == name || name == "" && len(field) > 2 && field[2] == fmt.Sprint(uid) {
+		f, ok := roster.LocalEntry(lines.Bytes())
+		if ok && name != "" && string(f[0]) == name {
+			return true, nil
+		}
+		if id, ok := roster.LocalID(f, 2); ok && name == "" && id == uid {
 			return true, nil
 		}
 	}

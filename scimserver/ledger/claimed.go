@@ -15,10 +15,12 @@ func (l *Ledger) SetClaimed(tx Tx, id string, claimed bool) error {
 }
 
 // Spells reports whether the whole userName, as the rewrite rule leaves it, is
-// the name that is made of it, but for capitals: nothing is dropped on the way,
-// such as a domain that might be anybody's.
+// the name that is made of it, but for capitals of ASCII: nothing is dropped on the
+// way, such as a domain that might be anybody's, and no letter becomes another, as the
+// sign of Kelvin becomes a k.
 func (l *Ledger) Spells(userName string) bool {
-	return strings.EqualFold(l.cfg.Rewrite.Apply(userName), l.UserName(userName))
+	whole, name := l.cfg.Rewrite.Apply(userName), l.UserName(userName)
+	return len(whole) == len(name) && strings.EqualFold(whole, name) // letters beyond ASCII have more bytes
 }
 
 // TakesOver reports whether a new user with this wish would be given an account

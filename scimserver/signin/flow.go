@@ -13,8 +13,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -41,9 +39,7 @@ type Handler struct {
 	seal      seal
 	limits    limits
 	signIns   chan struct{}
-
-	mu   sync.Mutex
-	used map[string]time.Time // states that came back, and until when they could
+	spent     spent
 }
 
 // NewHandler makes the pages for a provider.
@@ -54,7 +50,7 @@ func NewHandler(p *Provider, r Registrar) (*Handler, error) {
 	}
 	h := &Handler{
 		provider: p, registrar: r, log: p.cfg.Log, mux: http.NewServeMux(), seal: s, signIns: make(chan struct{}, maxSignIns),
-		limits: newLimits(), used: map[string]time.Time{},
+		limits: newLimits(),
 	}
 	h.mux.HandleFunc("GET /openid/login", h.login)
 	h.mux.HandleFunc("GET /openid/callback", h.callback)
@@ -185,18 +181,7 @@ func named(code string) string {
 // use reports whether the attempt may still be finished, which it may be once.
 func (h *Handler) use(a attempt) bool {
 	now := h.provider.cfg.Now()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for state, until := range h.used {
-		if !now.Before(until) {
-			delete(h.used, state)
-		}
-	}
-	if _, again := h.used[a.State]; again || !now.Before(a.Until) {
-		return false
-	}
-	h.used[a.State] = a.Until
-	return true
+	return now.Before(a.Until) && h.spent.first(a.State, now)
 }
 
 // errBusy: too many sign-ins are under way.

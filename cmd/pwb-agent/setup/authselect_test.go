@@ -187,7 +187,8 @@ func (n *node) withAuthselect(version, profile string, features ...string) *node
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	script := fmt.Sprintf("#!/bin/sh\n%s='%s' %s=%s exec '%s' \"$@\"\n", standInRoot, n.root, standInVersion, version, self)
+	// A race detector's program would sleep for a second when it ends.
+	script := fmt.Sprintf("#!/bin/sh\nGORACE=atexit_sleep_ms=0 %s='%s' %s=%s exec '%s' \"$@\"\n", standInRoot, n.root, standInVersion, version, self)
 	if err := os.WriteFile(n.cfg.Authselect, []byte(script), 0o755); err != nil {
 		n.t.Fatal(err)
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"pwb/syncer"
 )
@@ -40,8 +42,7 @@ func (e Enrolment) Run(ctx context.Context, ask func(ctx context.Context, admin,
 	}
 	if err := ask(ctx, admin, user); err != nil {
 		var refused *syncer.StatusError
-		if errors.As(err, &refused) && refused.Code >= 400 && refused.Code < 500 {
-			// The server knows neither; the next try may be for another name.
+		if errors.As(err, &refused) && slices.Contains(final, refused.Code) {
 			return errors.Join(err, t.remove(e.AdminToken+pendingSuffix), t.remove(e.UserToken+pendingSuffix))
 		}
 		return fmt.Errorf("%w; run it again: it asks for the same tokens, which costs no further use of the enrolment token", err)
@@ -66,6 +67,10 @@ func (e Enrolment) Run(ctx context.Context, ask func(ctx context.Context, admin,
 	}
 	return errors.Join(t.remove(e.UserToken+pendingSuffix), t.remove(e.AdminToken+pendingSuffix))
 }
+
+// final are the refusals after which these tokens are of no use. Others, such as 429,
+// say nothing of what an answer that was lost may have said before.
+var final = []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict}
 
 // pending are the tokens to ask for: those of a try before, or new ones.
 func (e Enrolment) pending(t *tree) (admin, user syncer.NodeToken, err error) {

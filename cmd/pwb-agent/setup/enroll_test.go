@@ -117,6 +117,22 @@ func TestARefusedEnrolmentLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestARefusalThatSaysNothingOfTheTokensKeepsThem(t *testing.T) {
+	e, r := newEnrolment(t)
+	lost := errors.New("the connection was closed")
+	for _, answer := range []error{lost, &syncer.StatusError{Code: 429}, &syncer.StatusError{Code: 404}, &syncer.StatusError{Code: 408}, &syncer.StatusError{Code: 503}} {
+		r.err = answer
+		if err := e.Run(t.Context(), r.ask); !errors.Is(err, answer) {
+			t.Fatal(err)
+		}
+	}
+	r.err = nil
+	if err := e.Run(t.Context(), r.ask); err != nil {
+		t.Fatal(err)
+	}
+	e.enrolled(t, r)
+}
+
 func TestAnEnrolledNodeKeepsItsTokensUnlessForced(t *testing.T) {
 	e, r := newEnrolment(t)
 	if err := e.Run(t.Context(), r.ask); err != nil {
