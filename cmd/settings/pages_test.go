@@ -31,7 +31,7 @@ func TestEveryKeyOfTheFileIsItsDefault(t *testing.T) {
 		List                            []string
 		Flag                            bool
 	}
-	text := regexp.MustCompile(`(?m)^#([a-z-]+: )`).ReplaceAllString(File(awkward(), "sample"), "$1")
+	text := regexp.MustCompile(`(?m)^#([a-z-]+: )`).ReplaceAllString(File(awkward(), "sample", false), "$1")
 	if n := strings.Count(text, "\n\n"); n != 9 {
 		t.Errorf("the file has %d keys, not 9", n)
 	}
@@ -115,6 +115,27 @@ func TestPagesSayWhatTheCommandsSay(t *testing.T) {
 			t.Errorf("the page does not have %q:\n%s", want, file)
 		}
 	}
+	for _, name := range []string{"sample.yaml", "pwb-sample.yaml.5"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !strings.Contains(string(text), "environment") {
+			t.Errorf("%s does not say that the environment is read: %v\n%s", name, err, text)
+		}
+	}
+
+	calm := &cobra.Command{Use: "calm"}
+	m.NoEnvironment = true
+	calm.AddCommand(PagesCommand(keysOf, m))
+	calm.SetArgs([]string{"pages", dir})
+	if err := calm.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"sample.yaml": "calm reads flags, and not the environment, after", "pwb-sample.yaml.5": "the environment is not read."} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !strings.Contains(string(text), want) || strings.Contains(string(text), "PWB_") {
+			t.Errorf("%s of a program that reads no environment: %v\n%s", name, err, text)
+		}
+	}
+
 	root.SetArgs([]string{"pages", filepath.Join(dir, "absent")})
 	root.SilenceErrors, root.SilenceUsage = true, true
 	if err := root.Execute(); err == nil || !strings.Contains(err.Error(), "absent") {

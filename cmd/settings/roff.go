@@ -143,8 +143,11 @@ func filePage(root, keysOf *cobra.Command, m Manual) string {
 	r.macro("SH", "SYNOPSIS")
 	r.macro("B", m.File)
 	r.macro("SH", "DESCRIPTION")
-	r.text("YAML, one key: value a line; lists are [a, b]. The environment (PWB_ and the key in capitals, _ for -) wins over the file, " +
-		"and a flag (--key) over both. A key that is not here is an error. Times are written as 90s, 10m or 1h30m.")
+	wins := "The environment (PWB_ and the key in capitals, _ for -) wins over the file, and a flag (--key) over both. "
+	if m.NoEnvironment {
+		wins = "A flag (--key) wins over the file; the environment is not read. "
+	}
+	r.text("YAML, one key: value a line; lists are [a, b]. " + wins + "A key that is not here is an error. Times are written as 90s, 10m or 1h30m.")
 	r.macro("SH", "KEYS")
 	visitKeys(keysOf.Flags(), func(f *pflag.Flag) {
 		value, usage := pflag.UnquoteUsage(f)
