@@ -31,5 +31,12 @@ purge)
 	if [ ! -e /usr/lib/libnss_extrausers.so.2 ]; then # whose directory it is
 		rmdir --ignore-fail-on-non-empty "$rendered" 2>/dev/null || true
 	fi
+	# Workbench keeps files in this directory, too, and may use the same tokens.
+	if [ -e /etc/rstudio/admin-token ]; then
+		cat <<-END
+		/etc/rstudio/admin-token and user-token stay. Revoke them at the server (pwb-server
+		token revoke), and remove them, unless something else here uses them.
+		END
+	fi
 	;;
 esac
