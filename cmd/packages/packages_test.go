@@ -151,7 +151,7 @@ func TestManualPagesAreWhole(t *testing.T) {
 			"pwb-agent.yaml.5.gz":  {"state-dir", "Default: /var/lib/pwb."},
 			"pwb-server.yaml.5.gz": {"listen", "Default: "},
 			"libnss_pwb.8.gz":      {"nsswitch.conf", "workbench-nss.conf"},
-			"pwb-pam.8.gz":         {"pwb-pam homes archive USER", "--only-ours", "Exit status", "pam_localuser.so"},
+			"pwb-pam.8.gz":         {"pwb-pam homes archive USER", "List the homes of who left", "--only-ours", "pam_localuser.so"},
 			"pwb-pam.yaml.5.gz":    {"departed-homes", "Default: /run/pwb-pam.", "the environment is not read"},
 		}[filepath.Base(page)] {
 			if !strings.Contains(text, want) {

@@ -82,6 +82,7 @@ func TestPagesSayWhatTheCommandsSay(t *testing.T) {
 	keysOf := &cobra.Command{}
 	keysOf.Flags().AddFlagSet(sampleFlags())
 	m := Manual{File: "/etc/pwb/sample.yaml", Sections: []Section{{"FILES", "  a  b"}}, SeeAlso: []string{"other(1)"}}
+	run.AddCommand(&cobra.Command{Use: "fast", Short: "Run fast", RunE: run.RunE})
 	root.AddCommand(run, &cobra.Command{Use: "secret", Hidden: true, RunE: run.RunE}, PagesCommand(keysOf, m))
 	dir := t.TempDir()
 	root.SetArgs([]string{"pages", dir})
@@ -94,8 +95,8 @@ func TestPagesSayWhatTheCommandsSay(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		".TH \"SAMPLE\" \"8\" \"\" \"pwb 1.2\" \"pwb\"\n", "sample \\- does nothing\n", ".SS \"sample run NAME\"\n", "\n\\&.begins with a dot\n", "\n\\&\\(aqand with a quote\n",
-		".nf\n  keeps   its\n  form\n", ".fi\n", "ends \\-\\- with \\e and \\[u00FC]\n", ".BI \"\\-\\-own\" \" flag\"\nan own flag\n", ".SH \"FILES\"\n", "pwb\\-sample.yaml(5), other(1)\n",
+		".TH \"SAMPLE\" \"8\" \"\" \"pwb 1.2\" \"pwb\"\n", "sample \\- does nothing\n", ".SS \"sample run NAME\"\n", ".SS \"sample run fast\"\nRun fast.\n", "\n\\&.begins with a dot\n", "\n\\&\\(aqand with a quote\n",
+		".nf\n  keeps   its\n  form\n", ".fi\n", "ends \\-\\- with \\e and \\[u00FC]\n", ".BI \"\\-\\-own\" \" flag\"\nan own flag\n", ".SH \"FILES\"\n.nf\n  a  b\n.fi\n", "pwb\\-sample.yaml(5), other(1)\n",
 	} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page does not have %q:\n%s", want, page)

@@ -41,7 +41,7 @@ func escape(s string) string {
 // paragraph.
 func (r *roff) text(s string) {
 	verbatim := false
-	for line := range strings.Lines(strings.TrimSpace(s)) {
+	for line := range strings.Lines(strings.Trim(s, "\n")) {
 		line = strings.TrimRight(line, "\n")
 		if indented := strings.HasPrefix(line, "  ") || strings.HasPrefix(line, "\t"); indented != verbatim && line != "" {
 			verbatim = indented
@@ -122,12 +122,17 @@ func programPage(root, keysOf *cobra.Command, m Manual) string {
 	return r.String()
 }
 
-// leaves lists the commands that do something, in the order of their names.
+// leaves lists the commands that do something, also those that have others below
+// them, in the order of their names.
 func leaves(cmd *cobra.Command) (all []*cobra.Command) {
 	for _, c := range cmd.Commands() {
 		switch {
 		case c.Hidden || c.Name() == "help" || c.Name() == "completion":
 		case c.HasSubCommands():
+			// One that only has commands passes over flags, which are theirs.
+			if c.Runnable() && !c.FParseErrWhitelist.UnknownFlags {
+				all = append(all, c)
+			}
 			all = append(all, leaves(c)...)
 		default:
 			all = append(all, c)
