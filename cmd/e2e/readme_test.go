@@ -47,14 +47,14 @@ func TestREADMEWalkRunsAsWritten(t *testing.T) {
 	}
 }
 
-// TestREADMEsHookEndsWhatNoSessionHas calls the block marked "sh hook" for a user
+// TestDocsHookEndsWhatNoSessionHas calls the block marked "sh hook" for a user
 // with a number that nobody else has, and a process.
-func TestREADMEsHookEndsWhatNoSessionHas(t *testing.T) {
+func TestDocsHookEndsWhatNoSessionHas(t *testing.T) {
 	t.Parallel()
 	need(t, "pkill", "sleep")
-	block := regexp.MustCompile("(?s)```sh hook\n#!/bin/sh\n(.*?)```").FindStringSubmatch(readme(t))
+	block := regexp.MustCompile("(?s)```sh hook\n#!/bin/sh\n(.*?)```").FindStringSubmatch(page(t, hookPage))
 	if block == nil {
-		t.Fatal("the README has no hook")
+		t.Fatalf("%s has no hook", hookPage)
 	}
 	const uid = 2147481999
 	r := newRig(t)
@@ -103,31 +103,14 @@ func TestREADMENamesTargetsThatAreThere(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write the tables of keys into the README")
+var update = flag.Bool("update", false, "write what pages have of the programs: tables of keys, commands, schemas")
 
-// TestREADMEHasEveryKey holds its tables against what the programs say.
+// TestREADMEHasEveryKey holds the tables of keys, which are in the reference, against
+// what the programs say.
 func TestREADMEHasEveryKey(t *testing.T) {
-	t.Parallel()
-	for _, program := range []string{"pwb-server", "pwb-agent", "pwb-pam"} {
-		want, err := exec.Command(filepath.Join(string(bin), program), "settings").Output()
-		if err != nil {
-			t.Fatalf("%s settings: %v", program, err)
-		}
-		begin, end := "<!-- keys of "+program+" -->\n", "<!-- end of keys -->\n"
-		before, rest, ok := strings.Cut(readme(t), begin)
-		table, after, ok2 := strings.Cut(rest, end)
-		if !ok || !ok2 {
-			t.Fatalf("the README has no section between %q and %q", begin, end)
-		}
-		switch {
-		case table == string(want):
-		case !*update:
-			t.Errorf("the README's table of the keys of %s is not what its own command prints; go test ./cmd/e2e -run README -update writes it:\n%s", program, want)
-		default:
-			if err := os.WriteFile("../../README.md", []byte(before+begin+string(want)+end+after), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
+	for _, program := range programs {
+		table, _ := programKeys(t, program)
+		holds(t, "docs/reference/configuration.md", "keys of "+program, table)
 	}
 }
 

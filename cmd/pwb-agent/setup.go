@@ -107,7 +107,7 @@ func (o *setupOptions) run(cmd *cobra.Command) error {
 	if err := setup.Apply(cmd.Context(), c, p, out); err != nil {
 		return fmt.Errorf("%w; run it again, or take back what was done: pwb-agent setup --undo", err)
 	}
-	_, err = fmt.Fprintln(out, "done; pwb-agent setup --undo takes it back")
+	_, err = fmt.Fprintln(out, "done; next: pwb-agent sync, which writes what is looked up, or systemctl reload-or-restart pwb-agent where one stays. pwb-agent setup --undo takes all of it back")
 	return err
 }
 

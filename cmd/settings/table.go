@@ -9,7 +9,7 @@ import (
 )
 
 // Table documents the keys of a configuration file, which are the flags, as a
-// table in Markdown. The README holds it, and a test that it still does.
+// table in Markdown. The reference in docs holds it, and a test that it still does.
 func Table(flags *pflag.FlagSet) string {
 	var b strings.Builder
 	b.WriteString("| key | default | meaning |\n|---|---|---|\n")

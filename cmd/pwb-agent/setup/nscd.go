@@ -21,7 +21,7 @@ func (c *Config) planNscd(t *tree, p *Plan) error {
 	case now == text:
 		p.say(PartNscd, "nscd keeps neither accounts nor groups")
 	case !c.NscdOff:
-		p.say(PartNscd, "nscd keeps accounts and groups; the agent has it forget them after each change, so %s stays as it is. Somebody new who was looked up before is unknown for up to a minute more: --nscd off ends that", nscdConfig)
+		p.say(PartNscd, "nscd keeps accounts and groups; the agent has it forget them after each change, so %s stays as it is", nscdConfig)
 	default:
 		p.say(PartNscd, "restart nscd afterwards: systemctl restart nscd")
 		return p.edit(t, Edit{Path: nscdConfig, Content: now, Mode: 0o644})
