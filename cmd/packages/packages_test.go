@@ -161,21 +161,21 @@ func TestManualPagesAreWhole(t *testing.T) {
 	}
 }
 
-// TestLibnssPagesKeysAreTheModules holds the page against the table of the README.
+// TestLibnssPagesKeysAreTheModules holds the page against the table of the reference.
 func TestLibnssPagesKeysAreTheModules(t *testing.T) {
 	page, err := os.ReadFile("agent/libnss_pwb.8")
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile("../../README.md")
+	reference, err := os.ReadFile("../../docs/reference/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(readme), "\n## The NSS module\n")
+	_, section, _ := strings.Cut(string(reference), "\n## workbench-nss.conf\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	keys := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllStringSubmatch(section, -1)
 	if len(keys) < 10 {
-		t.Fatalf("the README has %d keys of the module", len(keys))
+		t.Fatalf("the reference has %d keys of the module", len(keys))
 	}
 	for _, k := range keys {
 		if !strings.Contains(string(page), ".B "+strings.ReplaceAll(k[1], "-", `\-`)+"\n") {
