@@ -34,7 +34,8 @@ func (m *machine) follow(t *testing.T) {
 	}
 	has(t, "setup", m.sh(t, `pwb-agent setup --homes pwb`), "+passwd:", "pwb-pam account", "pwb-pam session")
 	m.sh(t, `mkdir -p /var/lib/prometheus/node-exporter; echo 'metrics-file: /var/lib/prometheus/node-exporter/pwb.prom' >> /etc/pwb/agent.yaml
-		systemctl enable --now pwb-agent`)
+		systemctl enable --now pwb-agent
+		until [ -s /var/lib/prometheus/node-exporter/pwb.prom ] && [ -s /run/pwb/state ]; do sleep 0.1; done`)
 	for _, source := range []string{"extrausers", "pwb"} {
 		has(t, "getent by "+source, m.sh(t, `getent -s `+source+` passwd ada; getent -s `+source+` shadow ada`), "ada:x:1000:1000:", "ada:$6$")
 	}
