@@ -45,6 +45,23 @@ func (m *machine) settings(t *testing.T) string {
 		! -path '/etc/systemd/*' ! -name 'passwd*' ! -name 'group*' ! -name 'shadow*' ! -name 'gshadow*' ! -name ld.so.cache -exec sha256sum {} + | sort -k 2`)
 }
 
+// untouched fails for each line in which settings are others than before.
+func (m *machine) untouched(t *testing.T, what, before string) {
+	t.Helper()
+	now := strings.Split(m.settings(t), "\n")
+	was := strings.Split(before, "\n")
+	for _, line := range now {
+		if !slices.Contains(was, line) {
+			t.Errorf("%s leaves %s", what, line)
+		}
+	}
+	for _, line := range was {
+		if !slices.Contains(now, line) {
+			t.Errorf("%s does not give back %s", what, line)
+		}
+	}
+}
+
 const create = `curl -sf --cacert /etc/ssl/pwb/tls.crt https://127.0.0.1:8443/scim/v2/Users -H "Authorization: Bearer $(cat /root/scim)" -H 'Content-Type: application/scim+json' -d `
 
 const ready = `curl -sf --cacert /etc/ssl/pwb/tls.crt https://127.0.0.1:8443/readyz `
@@ -92,25 +109,19 @@ func TestADebianNodeIsInstalledUpgradedAndTakenOffAgain(t *testing.T) {
 
 	// Taken back by hand, set up again, and taken back by the removal.
 	m.sh(t, `pwb-agent setup --undo`)
-	if now := m.settings(t); now != untouched {
-		t.Errorf("setup --undo leaves\n%s\nand before there was\n%s", now, untouched)
-	}
+	m.untouched(t, "setup --undo", untouched)
 	m.sh(t, `pwb-agent setup; `+login+`true`)
 	out = m.sh(t, `rm /etc/pwb/hooks.d/50-processes; dpkg -r pwb-agent`)
 	has(t, "the removal of the agent", out, "who leaves is not locked out")
 	has(t, "what is there without the agent", m.sh(t, `getent -s extrausers passwd ada; ls /etc/pwb/agent.yaml /etc/pwb/pam.yaml /var/lib/pwb/manifest.json`), "ada:x:1000:1000:")
-	if now := m.settings(t); now != untouched {
-		t.Errorf("the removal leaves\n%s\nand before there was\n%s", now, untouched)
-	}
+	m.untouched(t, "the removal", untouched)
 	m.sh(t, `dpkg -i /root/pwb-agent_1.1.0_*.deb; pwb-agent setup; systemctl start pwb-agent; pwb-agent sync; pwb-agent status; `+login+`true`)
 	out = m.sh(t, `dpkg -P pwb-agent; dpkg -r pwb-server; dpkg -P pwb-server`)
 	has(t, "the purge", out, "/var/lib/pwb-server stays", "/etc/rstudio/admin-token and user-token stay")
 	if out, found := m.try(t, `getent passwd ada || getent -s extrausers passwd ada`); found {
 		t.Errorf("after the purge there is still %s", out)
 	}
-	if now := m.settings(t); now != untouched {
-		t.Errorf("the purge leaves\n%s\nand before there was\n%s", now, untouched)
-	}
+	m.untouched(t, "the purge", untouched)
 
 	var left []string
 	for _, f := range append(m.files(t), strings.Fields(m.sh(t, `ls -d /run/*pwb* 2>/dev/null || true`))...) {
