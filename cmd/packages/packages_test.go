@@ -135,7 +135,7 @@ func TestManualPagesAreWhole(t *testing.T) {
 	need(t, "man", "gzip")
 	root := unpacked(t)
 	pages, err := filepath.Glob(filepath.Join(root, "usr/share/man/man*/*"))
-	if err != nil || len(pages) != 5 {
+	if err != nil || len(pages) != 7 {
 		t.Fatalf("the pages are %q, %v", pages, err)
 	}
 	for _, page := range pages {
@@ -151,6 +151,8 @@ func TestManualPagesAreWhole(t *testing.T) {
 			"pwb-agent.yaml.5.gz":  {"state-dir", "Default: /var/lib/pwb."},
 			"pwb-server.yaml.5.gz": {"listen", "Default: "},
 			"libnss_pwb.8.gz":      {"nsswitch.conf", "workbench-nss.conf"},
+			"pwb-pam.8.gz":         {"pwb-pam homes archive USER", "List the homes of who left", "--only-ours", "pam_localuser.so"},
+			"pwb-pam.yaml.5.gz":    {"departed-homes", "Default: /run/pwb-pam.", "the environment is not read"},
 		}[filepath.Base(page)] {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s does not say %q:\n%s", filepath.Base(page), want, text)
@@ -159,21 +161,21 @@ func TestManualPagesAreWhole(t *testing.T) {
 	}
 }
 
-// TestLibnssPagesKeysAreTheModules holds the page against the table of the README.
+// TestLibnssPagesKeysAreTheModules holds the page against the table of the reference.
 func TestLibnssPagesKeysAreTheModules(t *testing.T) {
 	page, err := os.ReadFile("agent/libnss_pwb.8")
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile("../../README.md")
+	reference, err := os.ReadFile("../../docs/reference/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(readme), "\n## The NSS module\n")
+	_, section, _ := strings.Cut(string(reference), "\n## workbench-nss.conf\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	keys := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllStringSubmatch(section, -1)
 	if len(keys) < 10 {
-		t.Fatalf("the README has %d keys of the module", len(keys))
+		t.Fatalf("the reference has %d keys of the module", len(keys))
 	}
 	for _, k := range keys {
 		if !strings.Contains(string(page), ".B "+strings.ReplaceAll(k[1], "-", `\-`)+"\n") {
@@ -187,7 +189,7 @@ func TestLibnssPagesKeysAreTheModules(t *testing.T) {
 func TestTheProgramsNeedNoLibc(t *testing.T) {
 	need(t, "dpkg-deb")
 	root := unpacked(t)
-	for _, program := range []string{"usr/bin/pwb-server", "usr/bin/pwb-agent", "usr/libexec/pwb/nss-live"} {
+	for _, program := range []string{"usr/bin/pwb-server", "usr/bin/pwb-agent", "usr/libexec/pwb/nss-live", "usr/libexec/pwb/pwb-pam"} {
 		f, err := elf.Open(filepath.Join(root, program))
 		if err != nil {
 			t.Fatal(err)

@@ -33,12 +33,17 @@ func TestTheRPMsHoldWhatTheDebsHold(t *testing.T) {
 		if len(inRPM) < 10 || !slices.Equal(inRPM, inDeb) {
 			t.Errorf("the rpm of %s has\n%s\nthe deb has\n%s", name, strings.Join(inRPM, "\n"), strings.Join(inDeb, "\n"))
 		}
-		for _, path := range []string{"/etc/pwb/" + strings.TrimPrefix(name, "pwb-") + ".yaml"} {
-			if config := output(t, "rpm", "-qpc", rpm(t, name)); config != path+"\n" {
-				t.Errorf("the configuration of the rpm is %s", config)
-			}
-			// 1<<4 is RPMFILE_NOREPLACE: an edited file stays, the new one becomes .rpmnew.
-			if flags := output(t, "rpm", "-qp", "--qf", "[%{FILENAMES} %{FILEFLAGS:fflags}\n]", rpm(t, name)); !strings.Contains(flags, path+" cn\n") {
+		configs := map[string][]string{"pwb-server": {"/etc/pwb/server.yaml"}, "pwb-agent": {"/etc/pwb/agent.yaml", "/etc/pwb/pam.yaml"}}[name]
+		if got := strings.Fields(output(t, "rpm", "-qpc", rpm(t, name))); !slices.Equal(got, configs) {
+			t.Errorf("the configuration of the rpm is %q", got)
+		}
+		if got := strings.Fields(output(t, "dpkg-deb", "-I", deb(packed(t), name, first), "conffiles")); !slices.Equal(got, configs) {
+			t.Errorf("the configuration of the deb is %q", got)
+		}
+		// c is for configuration, n for noreplace: an edited file stays, the new one becomes .rpmnew.
+		flags := output(t, "rpm", "-qp", "--qf", "[%{FILENAMES} %{FILEFLAGS:fflags}\n]", rpm(t, name))
+		for _, path := range configs {
+			if !strings.Contains(flags, path+" cn\n") {
 				t.Errorf("the flags of files are\n%s", flags)
 			}
 		}

@@ -27,8 +27,9 @@ that was made with pwb-server token create NAME --scope enroll --uses N. The nod
 both; the server hears their hashes alone. They are called node-admin@NAME and
 node-user@NAME at the server, where they can be revoked by themselves.
 
-Where there is no agent.yaml, one is written that names the server. When the answer was
-lost, or the command killed, run it again: that costs no further use of the token.
+Where there is no agent.yaml, one is written that names the server; one that has comments
+alone, as packages bring it, gets the name at its end. When the answer was lost, or
+the command killed, run it again: that costs no further use of the token.
 
 Exit status: 0 the tokens are in place; 1 they are not.`,
 		Args: cobra.NoArgs,
@@ -108,6 +109,7 @@ func (o *enrollOptions) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
+	stays := !e.Configures()
 	err = e.Run(cmd.Context(), func(ctx context.Context, admin, user syncer.NodeToken) error {
 		return client.Enroll(ctx, admin, user)
 	})
@@ -115,7 +117,7 @@ func (o *enrollOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "enrolled as %s: %s and %s are in place; remove the enrolment token %s, which this node needs no more\n", node, e.AdminToken, e.UserToken, o.enrolment)
-	if err == nil && there == nil && cfg.Server != server {
+	if err == nil && stays && cfg.Server != server {
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s stays as it is: write server: %s into it\n", file, server)
 	}
 	return err

@@ -19,5 +19,5 @@ var manual = settings.Manual{
   /var/lib/pwb               mirror, state, generations and lookup indexes
   /run/pwb                   the socket and the state that the NSS module reads, while run stays`},
 	},
-	SeeAlso: []string{"libnss_pwb(8)", "nsswitch.conf(5)", "getent(1)", "pwb-server(8)"},
+	SeeAlso: []string{"libnss_pwb(8)", "pwb-pam(8)", "nsswitch.conf(5)", "getent(1)", "pwb-server(8)"},
 }

@@ -94,7 +94,7 @@ system's log (auth facility) has the reasons.`,
 		SilenceErrors: true,
 	}
 	session := p.sessionCommand()
-	root.AddCommand(p.accountCommand(), session, p.authCommand(), p.homesCommand(), settings.Command(session))
+	root.AddCommand(p.accountCommand(), session, p.authCommand(), p.homesCommand(), settings.Command(session), settings.PagesCommand(session, manual))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

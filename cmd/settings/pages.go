@@ -18,6 +18,8 @@ type Manual struct {
 	Sections []Section
 	// SeeAlso names other pages, such as getent(1).
 	SeeAlso []string
+	// NoEnvironment is of a program that loads WithoutEnvironment.
+	NoEnvironment bool
 }
 
 // Section is one of a manual page: a title in capitals, and prose whose indented
@@ -41,7 +43,7 @@ func PagesCommand(keysOf *cobra.Command, m Manual) *cobra.Command {
 			for name, text := range map[string]string{
 				cmd.Root().Name() + ".8": programPage(cmd.Root(), keysOf, m),
 				m.page() + ".5":          filePage(cmd.Root(), keysOf, m),
-				filepath.Base(m.File):    File(keysOf.Flags(), cmd.Root().Name()),
+				filepath.Base(m.File):    File(keysOf.Flags(), cmd.Root().Name(), m.NoEnvironment),
 			} {
 				if err := os.WriteFile(filepath.Join(args[0], name), []byte(text), 0o644); err != nil {
 					return fmt.Errorf("write the page: %w", err)
@@ -53,10 +55,14 @@ func PagesCommand(keysOf *cobra.Command, m Manual) *cobra.Command {
 }
 
 // File is a configuration file in which every key stands as a comment, with its
-// meaning and its default.
-func File(flags *pflag.FlagSet, program string) string {
+// meaning and its default. Its head says what else the program reads.
+func File(flags *pflag.FlagSet, program string, noEnvironment bool) string {
+	after := "the environment and flags"
+	if noEnvironment {
+		after = "flags, and not the environment,"
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Configuration of %s(8). Each key stands with its default; take # away to\n# change it. %[1]s reads the environment and flags after this file.\n", program)
+	fmt.Fprintf(&b, "# Configuration of %s(8). Each key stands with its default; take # away to\n# change it. %[1]s reads %s after this file.\n", program, after)
 	visitKeys(flags, func(f *pflag.Flag) {
 		_, usage := pflag.UnquoteUsage(f)
 		fmt.Fprintf(&b, "\n%s#%s: %s\n", comment(usage), f.Name, yamlValue(f))

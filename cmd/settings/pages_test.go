@@ -31,7 +31,7 @@ func TestEveryKeyOfTheFileIsItsDefault(t *testing.T) {
 		List                            []string
 		Flag                            bool
 	}
-	text := regexp.MustCompile(`(?m)^#([a-z-]+: )`).ReplaceAllString(File(awkward(), "sample"), "$1")
+	text := regexp.MustCompile(`(?m)^#([a-z-]+: )`).ReplaceAllString(File(awkward(), "sample", false), "$1")
 	if n := strings.Count(text, "\n\n"); n != 9 {
 		t.Errorf("the file has %d keys, not 9", n)
 	}
@@ -82,6 +82,7 @@ func TestPagesSayWhatTheCommandsSay(t *testing.T) {
 	keysOf := &cobra.Command{}
 	keysOf.Flags().AddFlagSet(sampleFlags())
 	m := Manual{File: "/etc/pwb/sample.yaml", Sections: []Section{{"FILES", "  a  b"}}, SeeAlso: []string{"other(1)"}}
+	run.AddCommand(&cobra.Command{Use: "fast", Short: "Run fast", RunE: run.RunE})
 	root.AddCommand(run, &cobra.Command{Use: "secret", Hidden: true, RunE: run.RunE}, PagesCommand(keysOf, m))
 	dir := t.TempDir()
 	root.SetArgs([]string{"pages", dir})
@@ -94,8 +95,8 @@ func TestPagesSayWhatTheCommandsSay(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		".TH \"SAMPLE\" \"8\" \"\" \"pwb 1.2\" \"pwb\"\n", "sample \\- does nothing\n", ".SS \"sample run NAME\"\n", "\n\\&.begins with a dot\n", "\n\\&\\(aqand with a quote\n",
-		".nf\n  keeps   its\n  form\n", ".fi\n", "ends \\-\\- with \\e and \\[u00FC]\n", ".BI \"\\-\\-own\" \" flag\"\nan own flag\n", ".SH \"FILES\"\n", "pwb\\-sample.yaml(5), other(1)\n",
+		".TH \"SAMPLE\" \"8\" \"\" \"pwb 1.2\" \"pwb\"\n", "sample \\- does nothing\n", ".SS \"sample run NAME\"\n", ".SS \"sample run fast\"\nRun fast.\n", "\n\\&.begins with a dot\n", "\n\\&\\(aqand with a quote\n",
+		".nf\n  keeps   its\n  form\n", ".fi\n", "ends \\-\\- with \\e and \\[u00FC]\n", ".BI \"\\-\\-own\" \" flag\"\nan own flag\n", ".SH \"FILES\"\n.nf\n  a  b\n.fi\n", "pwb\\-sample.yaml(5), other(1)\n",
 	} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page does not have %q:\n%s", want, page)
@@ -115,6 +116,27 @@ func TestPagesSayWhatTheCommandsSay(t *testing.T) {
 			t.Errorf("the page does not have %q:\n%s", want, file)
 		}
 	}
+	for _, name := range []string{"sample.yaml", "pwb-sample.yaml.5"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !strings.Contains(string(text), "environment") {
+			t.Errorf("%s does not say that the environment is read: %v\n%s", name, err, text)
+		}
+	}
+
+	calm := &cobra.Command{Use: "calm"}
+	m.NoEnvironment = true
+	calm.AddCommand(PagesCommand(keysOf, m))
+	calm.SetArgs([]string{"pages", dir})
+	if err := calm.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"sample.yaml": "calm reads flags, and not the environment, after", "pwb-sample.yaml.5": "the environment is not read."} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !strings.Contains(string(text), want) || strings.Contains(string(text), "PWB_") {
+			t.Errorf("%s of a program that reads no environment: %v\n%s", name, err, text)
+		}
+	}
+
 	root.SetArgs([]string{"pages", filepath.Join(dir, "absent")})
 	root.SilenceErrors, root.SilenceUsage = true, true
 	if err := root.Execute(); err == nil || !strings.Contains(err.Error(), "absent") {

@@ -41,7 +41,7 @@ func escape(s string) string {
 // paragraph.
 func (r *roff) text(s string) {
 	verbatim := false
-	for line := range strings.Lines(strings.TrimSpace(s)) {
+	for line := range strings.Lines(strings.Trim(s, "\n")) {
 		line = strings.TrimRight(line, "\n")
 		if indented := strings.HasPrefix(line, "  ") || strings.HasPrefix(line, "\t"); indented != verbatim && line != "" {
 			verbatim = indented
@@ -122,12 +122,17 @@ func programPage(root, keysOf *cobra.Command, m Manual) string {
 	return r.String()
 }
 
-// leaves lists the commands that do something, in the order of their names.
+// leaves lists the commands that do something, also those that have others below
+// them, in the order of their names.
 func leaves(cmd *cobra.Command) (all []*cobra.Command) {
 	for _, c := range cmd.Commands() {
 		switch {
 		case c.Hidden || c.Name() == "help" || c.Name() == "completion":
 		case c.HasSubCommands():
+			// One that only has commands passes over flags, which are theirs.
+			if c.Runnable() && !c.FParseErrWhitelist.UnknownFlags {
+				all = append(all, c)
+			}
 			all = append(all, leaves(c)...)
 		default:
 			all = append(all, c)
@@ -143,8 +148,11 @@ func filePage(root, keysOf *cobra.Command, m Manual) string {
 	r.macro("SH", "SYNOPSIS")
 	r.macro("B", m.File)
 	r.macro("SH", "DESCRIPTION")
-	r.text("YAML, one key: value a line; lists are [a, b]. The environment (PWB_ and the key in capitals, _ for -) wins over the file, " +
-		"and a flag (--key) over both. A key that is not here is an error. Times are written as 90s, 10m or 1h30m.")
+	wins := "The environment (PWB_ and the key in capitals, _ for -) wins over the file, and a flag (--key) over both. "
+	if m.NoEnvironment {
+		wins = "A flag (--key) wins over the file; the environment is not read. "
+	}
+	r.text("YAML, one key: value a line; lists are [a, b]. " + wins + "A key that is not here is an error. Times are written as 90s, 10m or 1h30m.")
 	r.macro("SH", "KEYS")
 	visitKeys(keysOf.Flags(), func(f *pflag.Flag) {
 		value, usage := pflag.UnquoteUsage(f)

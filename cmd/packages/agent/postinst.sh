@@ -23,9 +23,10 @@ fi
 if [ -z "$before" ]; then
 	cat <<-'END'
 	pwb-agent is installed and does nothing yet. Next:
-	  1. name the server in /etc/pwb/agent.yaml (server: https://...)
-	  2. put this node's token into /etc/rstudio/admin-token, mode 0600
+	  1. pwb-agent enroll --server https://... --token-file FILE
+	     (FILE from the server: pwb-server token create NAME --scope enroll)
+	  2. pwb-agent setup: nsswitch.conf and PAM; --dry-run shows it, --undo takes it back
 	  3. systemctl enable --now pwb-agent
-	  4. let NSS read the files: nsswitch.conf, see pwb-agent(8) and libnss_pwb(8)
+	  4. pwb-agent doctor
 	END
 fi

@@ -26,10 +26,6 @@ func (o *options) build(ctx context.Context) (server, agent contents, err error)
 		{"nss-live", "cmd/libnss_pwb/live", &agent},
 		{"pwb-pam", "cmd/pwb-pam", &agent},
 	} {
-		if _, err := os.Stat(filepath.Join(o.root, p.source)); err != nil {
-			fmt.Printf("%s is left out: the source has no %s\n", p.name, p.source)
-			continue
-		}
 		if err := o.compile(ctx, p.name, p.source, o.Arch, "bin"); err != nil {
 			return server, agent, err
 		}
@@ -116,10 +112,7 @@ func (o *options) describe(ctx context.Context, name, source string, of *content
 		return err
 	}
 	if err := o.command(ctx, nil, program, "pages", filepath.Join(o.stage, dir)); err != nil {
-		if name == of.Name {
-			return err
-		}
-		fmt.Printf("%s has no manual pages: it does not know the command pages\n", name)
+		return err
 	}
 	written, err := os.ReadDir(filepath.Join(o.stage, dir))
 	if err != nil {

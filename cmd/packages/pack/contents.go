@@ -68,12 +68,12 @@ func (o *options) copyFiles() error {
 	if err := os.Rename(filepath.Join(o.stage, "copyright"), filepath.Join(doc, "copyright")); err != nil {
 		return err
 	}
-	for _, name := range []string{"README.md", "LICENSE", "CHANGELOG.md"} {
+	for _, name := range []string{"README.md", "LICENSE", "CHANGELOG.md", "cmd/pwb-server/monitoring/alerts.yaml", "cmd/pwb-server/monitoring/dashboard.json"} {
 		text, err := os.ReadFile(filepath.Join(o.root, name))
 		if err == nil && name == "CHANGELOG.md" {
 			err = writeCompressed(filepath.Join(doc, "changelog.gz"), text)
 		} else if err == nil {
-			err = os.WriteFile(filepath.Join(doc, name), text, 0o644)
+			err = os.WriteFile(filepath.Join(doc, filepath.Base(name)), text, 0o644)
 		}
 		if err != nil {
 			return err

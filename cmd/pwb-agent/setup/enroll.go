@@ -10,6 +10,8 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 
 	"pwb/syncer"
 )
@@ -19,7 +21,8 @@ type Enrolment struct {
 	Root string
 	// AdminToken and UserToken are the files, with modes 0600 and 0644.
 	AdminToken, UserToken string
-	// ConfigFile gets ConfigText when it is not there.
+	// ConfigFile gets ConfigText when it is not there, or behind what is there when
+	// that is comments alone: so packages bring it.
 	ConfigFile, ConfigText string
 	// Force replaces tokens that are there.
 	Force bool
@@ -47,13 +50,8 @@ func (e Enrolment) Run(ctx context.Context, ask func(ctx context.Context, admin,
 		}
 		return fmt.Errorf("%w; run it again: it asks for the same tokens, which costs no further use of the enrolment token", err)
 	}
-	if e.ConfigText != "" && !t.exists(e.ConfigFile) {
-		if err := t.mkdirs(path.Dir(e.ConfigFile)); err != nil {
-			return err
-		}
-		if err := t.write(e.ConfigFile, e.ConfigText, status{Mode: 0o644, UID: -1, GID: -1}); err != nil {
-			return err
-		}
+	if err := e.configure(t); err != nil {
+		return err
 	}
 	// The node-admin token comes last: it says that the node is enrolled.
 	for _, f := range []struct {
@@ -71,6 +69,45 @@ func (e Enrolment) Run(ctx context.Context, ask func(ctx context.Context, admin,
 // final are the refusals after which these tokens are of no use. Others, such as 429,
 // say nothing of what an answer that was lost may have said before.
 var final = []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict}
+
+// Configures reports whether Run is to write ConfigText.
+func (e Enrolment) Configures() bool {
+	_, _, is := e.configures(&tree{root: e.Root})
+	return is
+}
+
+// configures is false for what cannot be looked at, too: a link is somebody else's.
+func (e Enrolment) configures(t *tree) (st status, content string, is bool) {
+	st, content, err := t.look(e.ConfigFile)
+	return st, content, err == nil && e.ConfigText != "" && unset(content)
+}
+
+// unset reports whether a text of YAML has comments alone.
+func unset(text string) bool {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			return false
+		}
+	}
+	return true
+}
+
+func (e Enrolment) configure(t *tree) error {
+	st, content, is := e.configures(t)
+	switch {
+	case !is:
+		return nil
+	case !st.Exists:
+		st = status{Mode: 0o644, UID: -1, GID: -1}
+		if err := t.mkdirs(path.Dir(e.ConfigFile)); err != nil {
+			return err
+		}
+	case content != "":
+		content = strings.TrimRight(content, "\n") + "\n\n"
+	}
+	st.Modified = time.Time{} // now
+	return t.write(e.ConfigFile, content+e.ConfigText, st)
+}
 
 // pending are the tokens to ask for: those of a try before, or new ones.
 func (e Enrolment) pending(t *tree) (admin, user syncer.NodeToken, err error) {

@@ -148,3 +148,46 @@ func TestAnEnrolledNodeKeepsItsTokensUnlessForced(t *testing.T) {
 	}
 	e.enrolled(t, r)
 }
+
+func TestAConfigurationOfCommentsAloneGetsTheServerAtItsEnd(t *testing.T) {
+	const comments = "# The server.\n#server: \"\"\n"
+	for before, want := range map[string]string{
+		comments:                comments + "\nserver: https://pwb.example\n",
+		"":                      "server: https://pwb.example\n",
+		"#\nlayout: nsscache\n": "#\nlayout: nsscache\n",
+	} {
+		e, r := newEnrolment(t)
+		file := filepath.Join(e.Root, e.ConfigFile)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(before), 0o640), os.Chmod(file, 0o640)); err != nil {
+			t.Fatal(err)
+		}
+		if is := e.Configures(); is != (before != want) {
+			t.Errorf("it is to write after %q: %v", before, is)
+		}
+		if err := e.Run(t.Context(), r.ask); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(file)
+		if err != nil || string(got) != want {
+			t.Errorf("after %q there is %q, %v", before, got, err)
+		}
+		if fi, err := os.Stat(file); err != nil || fi.Mode().Perm() != 0o640 {
+			t.Errorf("its mode: %v, %v", fi, err)
+		}
+		if e.Configures() {
+			t.Errorf("it would write again after %q", got)
+		}
+	}
+	// A link is somebody else's, and the node is enrolled all the same.
+	e, r := newEnrolment(t)
+	file := filepath.Join(e.Root, e.ConfigFile)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.Symlink("/dev/null", file)); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Run(t.Context(), r.ask); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := os.Readlink(file); err != nil || to != "/dev/null" {
+		t.Errorf("the link leads to %s, %v", to, err)
+	}
+}
