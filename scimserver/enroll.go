@@ -70,10 +70,14 @@ func (e *enrolment) tokens(now time.Time) (all []Token, err error) {
 		if !claimedID.MatchString(c.claim.ID) {
 			return nil, &badRequest{c.field + ".id must have 8 letters and digits"}
 		}
-		all = append(all, Token{ID: c.claim.ID, Name: string(c.scope) + "@" + e.Node, Scope: c.scope, Hash: [sha256.Size]byte(hash), Created: now})
+		all = append(all, Token{ID: c.claim.ID, Name: enrolledAs(c.scope) + e.Node, Scope: c.scope, Hash: [sha256.Size]byte(hash), Created: now})
 	}
 	return all, nil
 }
+
+// enrolledAs is how the names of tokens begin that nodes got by enrolment; the node's
+// name follows.
+func enrolledAs(s Scope) string { return string(s) + "@" }
 
 // refusedError is an enrolment that is refused for good.
 type refusedError struct {

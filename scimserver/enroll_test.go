@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -93,6 +95,25 @@ func TestANodeIsEnrolledOnceHoweverOftenItAsks(t *testing.T) {
 	want := "token.create node-admin@web1, token.create node-user@web1, node.enroll web1, token.create node-admin@web2, token.create node-user@web2, node.enroll web2"
 	if got := strings.Join(did, ", "); got != want {
 		t.Errorf("the audit log has %s, want %s", got, want)
+	}
+}
+
+func TestAnEnrolledNodeReportsForItselfAlone(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	token := h.enrolment(1, time.Hour)
+	body, admin := claimed("web1", "aaa")
+	h.enroll(token, body).is(204, "")
+	begin := h.feed().at
+	h.newUser("ada")
+	h.agent("web2", h.feed().at, "changes", query(h.feed().at, "")) // by a token that many may have
+	h.send("POST", "/sync/v1/node", `{}`, "Authorization", "Bearer "+admin, "Pwb-Node", "web2", "Pwb-Position", begin.String()).is(204, "")
+	h.tend()
+	if got := slices.Sorted(maps.Keys(h.fleet())); !slices.Equal(got, []string{"web1", "web2"}) {
+		t.Errorf("the nodes are %q", got)
+	}
+	if got := h.fleet()["web2"]; got.Position != h.feed().at.Seq {
+		t.Errorf("web1 spoke for web2: %+v", got)
 	}
 }
 

@@ -33,6 +33,9 @@ func (s *Server) forNodes(h func(http.ResponseWriter, *http.Request, Token) erro
 	return func(w http.ResponseWriter, r *http.Request) {
 		token, err := s.authenticate(w, r, ScopeNodeAdmin)
 		if err == nil {
+			if node, own := strings.CutPrefix(token.Name, enrolledAs(ScopeNodeAdmin)); own {
+				r.Header.Set(nodeHeader, node) // whatever it calls itself
+			}
 			s.seen(r)
 			err = h(w, r, token)
 		}
@@ -71,9 +74,13 @@ func (e *badRequest) Error() string { return e.reason }
 
 var errBusy = errors.New("other snapshots are being sent; try again")
 
-// nodeName is the name by which a node introduces itself, shown only.
+// nodeHeader is the header in which a node says its name.
+const nodeHeader = "Pwb-Node"
+
+// nodeName is the name by which a node introduces itself, shown only. One that has
+// enrolled is called as its token is: nobody reports for another node.
 func nodeName(r *http.Request) string {
-	name := r.Header.Get("Pwb-Node")
+	name := r.Header.Get(nodeHeader)
 	return name[:min(len(name), 80)]
 }
 

@@ -68,6 +68,9 @@ func (o *options) copyFiles() error {
 	if err := os.Rename(filepath.Join(o.stage, "copyright"), filepath.Join(doc, "copyright")); err != nil {
 		return err
 	}
+	if err := o.copyDocs(filepath.Join(doc, "docs")); err != nil {
+		return err
+	}
 	for _, name := range []string{"README.md", "LICENSE", "CHANGELOG.md", "cmd/pwb-server/monitoring/alerts.yaml", "cmd/pwb-server/monitoring/dashboard.json"} {
 		text, err := os.ReadFile(filepath.Join(o.root, name))
 		if err == nil && name == "CHANGELOG.md" {
@@ -80,6 +83,21 @@ func (o *options) copyFiles() error {
 		}
 	}
 	return nil
+}
+
+// copyDocs copies the documentation, to which README.md points.
+func (o *options) copyDocs(to string) error {
+	if err := os.CopyFS(to, os.DirFS(filepath.Join(o.root, "docs"))); err != nil {
+		return fmt.Errorf("copy the documentation: %w", err)
+	}
+	return filepath.WalkDir(to, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(filepath.Dir(to), path)
+		o.Docs = append(o.Docs, name)
+		return err
+	})
 }
 
 // pack makes the deb and the rpm of one package, all of whose files are as old as

@@ -40,8 +40,9 @@ func main() {
 // options are what is packed. What is exported is for the templates.
 type options struct {
 	Version, Arch, Maintainer string
-	Time                      string // RFC 3339, of every file in the packages
-	Glibc                     string // least version that the module needs
+	Time                      string   // RFC 3339, of every file in the packages
+	Glibc                     string   // least version that the module needs
+	Docs                      []string // pages of docs, from its parent
 
 	out, nfpm string
 	formats   string // deb, rpm
