@@ -66,7 +66,7 @@ func TestAnyRosterRendersWellUnderAnyPolicy(t *testing.T) {
 				rt.Fatalf("%s is not explained", row.Key())
 			}
 			x := all[i]
-			refused := slices.ContainsFunc(p.Effect().Quarantined, func(q roster.Quarantine) bool { return q.Key == x.Key && q.Name == x.Name })
+			refused := slices.ContainsFunc(p.Effect().Quarantined, func(q roster.Quarantine) bool { return q.Key == x.Key && q.Name == x.Name && q.Part == "" })
 			if (x.Outcome == OutcomeQuarantined) != refused {
 				rt.Fatalf("%s is explained as %s by %q, quarantined %v", x.Key, x.Outcome, x.By, refused)
 			}
