@@ -54,7 +54,7 @@ type Server struct {
 	requests requests
 	prefix   string      // of paths, from the base URL
 	leaving  atomic.Bool // connections end with their next answer
-	unready  lastText    // why the server was not ready when it was asked last
+	unready  lastText    // what was missing when the server was not ready, without figures
 
 	fuseTold lastTime // when a refusal by the fuse was logged, or would have been
 }
@@ -192,7 +192,7 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // whoever asked has gone
 	}
 	if err != nil {
-		if s.unready.becomes(err.Error()) {
+		if s.unready.becomes(what) {
 			s.log.ErrorContext(r.Context(), "not ready: "+what, "error", err)
 		}
 		plain(w, http.StatusServiceUnavailable, what+"; the server's log says why")

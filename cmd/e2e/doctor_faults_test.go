@@ -100,7 +100,7 @@ func faults(ids []string) []fault {
 		{check: "module-file", state: "fail", what: "no library directory", plant: `mv /usr/local/lib/libnss_pwb.so.2 "$1/away"`, why: "it is in no package here", byHand: `mv "$1/away" /usr/local/lib/libnss_pwb.so.2`},
 		{check: "module-file", state: "fail", what: "lacks _nss_pwb_getpwnam_r", plant: `mv /usr/local/lib/libnss_pwb.so.2 "$1/away"; cp /usr/lib/libnss_extrausers.so.2 /usr/local/lib/libnss_pwb.so.2`, why: "it is in no package here", byHand: `mv "$1/away" /usr/local/lib/libnss_pwb.so.2`},
 		{check: "module-answers", state: "fail", what: "ld.so does not know", plant: `mv /usr/local/lib/libnss_pwb.so.2 "$1/away"; ldconfig; mv "$1/away" /usr/local/lib/libnss_pwb.so.2`},
-		{check: "nscd", state: "warn", what: "nobody has it forget", plant: `sed -i "s/enable-cache\([[:blank:]]*\(passwd\|group\)[[:blank:]]*\)no/enable-cache\1yes/" /etc/nscd.conf; mkdir -p /run/nscd; nscd; echo 'nscd-socket: ""' >> ` + yaml, afterwards: `nscd --shutdown`},
+		{check: "nscd", state: "warn", what: "nobody has it forget", plant: `sed -i "s/enable-cache\([[:blank:]]*\(passwd\|group\)[[:blank:]]*\)no/enable-cache\1yes/" /etc/nscd.conf; mkdir -p /run/nscd /var/cache/nscd; mount -t tmpfs none /var/cache/nscd; nscd; echo 'nscd-socket: ""' >> ` + yaml, afterwards: `nscd --shutdown`},
 
 		{check: "pam-profile", state: "warn", what: "no service asks it", plant: `printf '#!/bin/sh\nexit 0\n' > /usr/libexec/pwb/pwb-pam; chmod 0755 /usr/libexec/pwb/pwb-pam`},
 		{check: "pam-helper", state: "fail", what: "cannot be executed", plant: `chmod 0644 /usr/libexec/pwb/pwb-pam`},
